@@ -1,0 +1,121 @@
+//! The scan interface of a snapshot, without SQL: 1,000 series x 8,640 rows x 10 integer fields in one segment.
+//!
+//! `cargo bench -p lynxstore-storage --bench scan`
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use lynxstore_storage::encoding::kernel;
+use lynxstore_storage::engine::{Ack, Engine, EngineOptions};
+use lynxstore_storage::snapshot::{SeriesSet, TagFilter, TagTerm};
+use lynxstore_storage::types::{FieldType, SeriesBatch, SeriesKey, SeriesRows, TableSpec, TimeRange};
+
+const HOSTS: usize = if cfg!(debug_assertions) { 20 } else { 1_000 };
+const ROWS: usize = 8_640;
+const FIELDS: usize = 10;
+const STEP_NS: i64 = 10_000_000_000;
+
+/// Splitmix64: enough for a random walk, and the same on every machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+fn build(dir: &Path) -> Engine {
+    let options = EngineOptions::with_memory_budget(4 << 30);
+    let engine =
+        Engine::open(dir, EngineOptions { flush_bytes_max: u64::MAX, memtable_bytes_max: u64::MAX, ..options })
+            .expect("a new directory opens");
+    let mut spec = TableSpec::new("cpu").tag("host");
+    for field in 0..FIELDS {
+        spec = spec.field(format!("f{field}"), FieldType::I64);
+    }
+    let table = engine.create_table(&spec).expect("the table is new");
+    let mut random = Random(1);
+    for host in 0..HOSTS {
+        let fields = table.fields.iter().map(|field| {
+            let mut level = (random.next() % 101) as i64;
+            let values = (0..ROWS).map(|_| {
+                level = (level + (random.next() % 7) as i64 - 3).clamp(0, 100);
+                level
+            });
+            (field.id, Arc::new(Int64Array::from_iter_values(values)) as ArrayRef)
+        });
+        let batch = SeriesBatch {
+            table: table.id,
+            fields: fields.collect(),
+            series: vec![SeriesRows {
+                key: SeriesKey::from_tags([Some(format!("host_{host}").as_bytes())]),
+                rows: 0..ROWS as u32,
+            }],
+            times: (0..ROWS as i64).map(|row| row * STEP_NS).collect::<Vec<_>>().into(),
+        };
+        engine.write(vec![batch], Ack::Volatile).expect("memory is not bounded here");
+    }
+    engine.flush().expect("the disk has room");
+    engine
+}
+
+fn sum_decoded(set: &SeriesSet, range: TimeRange) -> i64 {
+    let mut scan = set.scan(&[0], range);
+    let mut sum = 0;
+    for series in 0..set.len() {
+        scan.open(series).expect("the segment is sound");
+        while let Some(mut block) = scan.next_block().expect("the segment is sound") {
+            let values = block.i64_values(0).expect("the field is an integer");
+            sum += kernel::sum_i64(values) as i64;
+        }
+    }
+    sum
+}
+
+fn sum_from_zones(set: &SeriesSet) -> i64 {
+    let mut scan = set.scan(&[0], TimeRange::ALL);
+    let mut sum = 0;
+    for series in 0..set.len() {
+        scan.open(series).expect("the segment is sound");
+        while let Some(block) = scan.next_block().expect("the segment is sound") {
+            sum += block.zone(0).and_then(|zone| zone.sum_i64()).unwrap_or(0);
+        }
+    }
+    sum
+}
+
+fn scan(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("there is a directory for temporary files");
+    let engine = build(dir.path());
+    let bytes = engine.stats().segment_bytes;
+    println!("{HOSTS} hosts x {ROWS} rows x {FIELDS} fields: {:.1} MB", bytes as f64 / 1e6);
+    let snapshot = engine.snapshot();
+    let table = snapshot.table("public", "cpu").expect("the table was created");
+    let all = table.series(&TagFilter::all(), TimeRange::ALL).expect("the directory is sound");
+    assert_eq!(sum_decoded(&all, TimeRange::ALL), sum_from_zones(&all));
+
+    let mut group = criterion.benchmark_group("scan");
+    group.sample_size(20);
+    group.throughput(Throughput::Elements((HOSTS * ROWS) as u64));
+    group.bench_function("sum of a column, decoded", |bencher| bencher.iter(|| sum_decoded(&all, TimeRange::ALL)));
+    group.bench_function("sum of a column, from zone maps", |bencher| bencher.iter(|| sum_from_zones(&all)));
+    let hour = TimeRange { start_ns: 3_600_000_000_000, end_ns: 7_199_999_999_999 };
+    let filter = TagFilter { terms: vec![TagTerm::one_of(0, vec!["host_7".into()])] };
+    group.throughput(Throughput::Elements(360));
+    group.bench_function("one host for one hour", |bencher| {
+        bencher.iter(|| {
+            let set = engine.snapshot().table("public", "cpu").and_then(|table| table.series(&filter, hour));
+            sum_decoded(&set.expect("the directory is sound"), hour)
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, scan);
+criterion_main!(benches);

@@ -1,0 +1,48 @@
+//! What the choice of an integer encoding needs to know of the values.
+
+use super::level::{Level, dispatch};
+
+/// Bounds of values and of their wrapping differences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IntegerBounds {
+    pub(crate) min: i64,
+    pub(crate) max: i64,
+    /// Bounds of `values[i] - values[i - 1]`; `i64::MAX` and `i64::MIN` for fewer than two values.
+    pub(crate) min_delta: i64,
+    pub(crate) max_delta: i64,
+}
+
+dispatch! {
+    /// Bounds of `values`, which are not empty.
+    pub(crate) fn integer_bounds(values: &[i64]) -> IntegerBounds =
+        integer_bounds_body, integer_bounds_body, integer_bounds_body;
+
+    /// Minimum and maximum of `values[i] - values[0] - i * step`.
+    pub(crate) fn residual_bounds(values: &[i64], step: i64) -> (i64, i64) =
+        residual_bounds_body, residual_bounds_body, residual_bounds_body;
+}
+
+#[inline(always)]
+fn integer_bounds_body(values: &[i64]) -> IntegerBounds {
+    let (mut min, mut max) = (values[0], values[0]);
+    let (mut min_delta, mut max_delta) = (i64::MAX, i64::MIN);
+    for (&before, &value) in values.iter().zip(&values[1..]) {
+        min = min.min(value);
+        max = max.max(value);
+        let delta = value.wrapping_sub(before);
+        min_delta = min_delta.min(delta);
+        max_delta = max_delta.max(delta);
+    }
+    IntegerBounds { min, max, min_delta, max_delta }
+}
+
+#[inline(always)]
+fn residual_bounds_body(values: &[i64], step: i64) -> (i64, i64) {
+    let (mut min, mut max) = (0, 0);
+    for (i, &value) in values.iter().enumerate() {
+        let residual = value.wrapping_sub(values[0]).wrapping_sub(step.wrapping_mul(i as i64));
+        min = min.min(residual);
+        max = max.max(residual);
+    }
+    (min, max)
+}

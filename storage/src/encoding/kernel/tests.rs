@@ -1,0 +1,262 @@
+//! Every kernel on every instruction set of this processor against a plain loop, bit for bit.
+
+use super::level::Level;
+use super::*;
+use crate::encoding::{Mask, VECTOR_LEN};
+
+const LENGTHS: [usize; 24] =
+    [0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 127, 128, 129, 255, 256, 257, 512, 600, 1000, 1023, 1024];
+
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state ^ *state >> 29
+}
+
+fn integers(state: &mut u64, len: usize, bits: u32) -> Vec<i64> {
+    (0..len).map(|_| random(state).cast_signed() >> (64 - bits)).collect()
+}
+
+fn floats(state: &mut u64, len: usize, with_special: bool) -> Vec<f64> {
+    let special = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.0, f64::MAX, f64::MIN_POSITIVE];
+    (0..len)
+        .map(|_| match random(state) >> 32 {
+            number if with_special && number % 5 == 0 => special[number as usize / 5 % special.len()],
+            number => (number % 2001) as f64 / 7.0 - 142.0,
+        })
+        .collect()
+}
+
+fn mask(state: &mut u64) -> Mask {
+    std::array::from_fn(|_| match random(state) >> 60 {
+        0 => 0,
+        1 => u64::MAX,
+        _ => random(state),
+    })
+}
+
+fn selected<'a, T: Copy>(values: &'a [T], mask: &'a Mask) -> impl Iterator<Item = T> + 'a {
+    values.iter().enumerate().filter(|(index, _)| mask_contains(mask, *index)).map(|(_, value)| *value)
+}
+
+/// The order of additions that `sum_f64` promises.
+fn float_sum(values: &[f64], mask: &Mask) -> f64 {
+    let mut lanes = [0.0; 16];
+    for (index, value) in values.iter().enumerate() {
+        if mask_contains(mask, index) {
+            lanes[index % 16] += value;
+        }
+    }
+    for half in [8, 4, 2, 1] {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+    }
+    lanes[0]
+}
+
+fn float_bounds(values: impl Iterator<Item = f64>) -> FloatBounds {
+    let (mut range, mut has_nan) = (None, false);
+    for value in values {
+        if value.is_nan() {
+            has_nan = true;
+        } else {
+            let (min, max) = range.unwrap_or((value, value));
+            range = Some((value.min(min) + 0.0, value.max(max) + 0.0));
+        }
+    }
+    FloatBounds { range, has_nan }
+}
+
+fn assert_same_bounds(actual: FloatBounds, expected: FloatBounds) {
+    let bits = |bounds: FloatBounds| bounds.range.map(|(min, max)| (min.to_bits(), max.to_bits()));
+    assert_eq!((bits(actual), actual.has_nan), (bits(expected), expected.has_nan));
+}
+
+fn assert_same_float(actual: f64, expected: f64) {
+    assert!(actual.to_bits() == expected.to_bits() || actual.is_nan() && expected.is_nan(), "{actual} != {expected}");
+}
+
+#[test]
+fn aggregates_equal_plain_loops() {
+    let mut state = 1;
+    for level in Level::available() {
+        for len in LENGTHS {
+            let mask = mask(&mut state);
+            for bits in [8, 40, 64] {
+                let values = integers(&mut state, len, bits);
+                let sum = |values: &mut dyn Iterator<Item = i64>| values.map(i128::from).sum::<i128>();
+                assert_eq!(aggregate::at::sum_i64(level, &values), sum(&mut values.iter().copied()));
+                assert_eq!(aggregate::at::sum_i64_masked(level, &values, &mask), sum(&mut selected(&values, &mask)));
+                let bounds = |values: &[i64]| Some((*values.iter().min()?, *values.iter().max()?));
+                assert_eq!(aggregate::at::min_max_i64(level, &values), bounds(&values));
+                let of_mask: Vec<i64> = selected(&values, &mask).collect();
+                assert_eq!(aggregate::at::min_max_i64_masked(level, &values, &mask), bounds(&of_mask));
+            }
+            for with_special in [false, true] {
+                let values = floats(&mut state, len, with_special);
+                assert_same_float(aggregate::at::sum_f64(level, &values), float_sum(&values, &[u64::MAX; 16]));
+                assert_same_float(aggregate::at::sum_f64_masked(level, &values, &mask), float_sum(&values, &mask));
+                let all = float_bounds(values.iter().copied());
+                assert_same_bounds(aggregate::at::min_max_f64(level, &values), all);
+                let of_mask = float_bounds(selected(&values, &mask));
+                assert_same_bounds(aggregate::at::min_max_f64_masked(level, &values, &mask), of_mask);
+            }
+        }
+    }
+}
+
+#[test]
+fn sums_of_extreme_integers_are_exact() {
+    for level in Level::available() {
+        for value in [i64::MIN, i64::MAX, -1] {
+            let values = vec![value; VECTOR_LEN];
+            let expected = i128::from(value) * 1024;
+            assert_eq!(aggregate::at::sum_i64(level, &values), expected);
+            assert_eq!(aggregate::at::sum_i64_masked(level, &values, &[u64::MAX; 16]), expected);
+        }
+    }
+}
+
+#[test]
+fn comparisons_equal_plain_loops() {
+    fn expected<T: Copy>(values: &[T], accept: impl Fn(T) -> bool) -> Mask {
+        let mut mask = [0; 16];
+        for (index, &value) in values.iter().enumerate() {
+            mask[index / 64] |= u64::from(accept(value)) << (index % 64);
+        }
+        mask
+    }
+    fn holds<T: PartialOrd>(op: CompareOp, left: T, right: T) -> bool {
+        match op {
+            CompareOp::Equal => left == right,
+            CompareOp::NotEqual => left != right,
+            CompareOp::Less => left < right,
+            CompareOp::LessOrEqual => left <= right,
+            CompareOp::Greater => left > right,
+            CompareOp::GreaterOrEqual => left >= right,
+        }
+    }
+    let mut state = 2;
+    let ops = [
+        CompareOp::Equal,
+        CompareOp::NotEqual,
+        CompareOp::Less,
+        CompareOp::LessOrEqual,
+        CompareOp::Greater,
+        CompareOp::GreaterOrEqual,
+    ];
+    for level in Level::available() {
+        for len in LENGTHS {
+            let (small, large) = (integers(&mut state, len, 3), integers(&mut state, len, 64));
+            let floats = floats(&mut state, len, true);
+            for op in ops {
+                let mut mask = [u64::MAX; 16];
+                for constant in [-1, 0, 3, i64::MIN, i64::MAX] {
+                    for values in [&small, &large] {
+                        compare::at::compare_i64(level, op, values, constant, &mut mask);
+                        assert_eq!(mask, expected(values, |value| holds(op, value, constant)));
+                    }
+                }
+                for constant in [0.0, -0.0, 1.0, f64::NAN, f64::INFINITY] {
+                    compare::at::compare_f64(level, op, &floats, constant, &mut mask);
+                    assert_eq!(mask, expected(&floats, |value| holds(op, value, constant)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn packing_equals_plain_arithmetic_in_every_width() {
+    let mut state = 3;
+    for level in Level::available() {
+        for width in 0..=64 {
+            for len in LENGTHS.into_iter().filter(|&len| len > 0) {
+                let limit = if width == 64 { u64::MAX } else { (1 << width) - 1 };
+                let (base, step) = (random(&mut state).cast_signed(), random(&mut state).cast_signed());
+                let mut packed: Vec<u64> = (0..len).map(|_| random(&mut state) & limit).collect();
+                let value = |(i, packed): (usize, &u64)| {
+                    base.wrapping_add(step.wrapping_mul(i as i64)).wrapping_add(packed.cast_signed())
+                };
+                let values: Vec<i64> = packed.iter().enumerate().map(value).collect();
+                let (mut data, mut out) = (Vec::new(), [0; VECTOR_LEN]);
+                pack::at::pack_linear(level, &values, base, step, width, &mut data);
+                assert_eq!(data.len(), packed_bytes(width, len));
+                pack::at::unpack_linear(level, &data, width, len, base, step, &mut out);
+                assert_eq!(out[..len], values);
+                let sum: u128 = packed.iter().copied().map(u128::from).sum();
+                assert_eq!(fused::at::sum_packed(level, &data, width, len), sum);
+                let bounds = (*packed.iter().min().unwrap(), *packed.iter().max().unwrap());
+                assert_eq!(fused::at::min_max_packed(level, &data, width, len), bounds);
+
+                packed[0] = 0;
+                let mut last = base.wrapping_sub(step);
+                let values: Vec<i64> = packed
+                    .iter()
+                    .map(|packed| {
+                        last = last.wrapping_add(step).wrapping_add(packed.cast_signed());
+                        last
+                    })
+                    .collect();
+                data.clear();
+                pack::at::pack_delta(level, &values, step, width, &mut data);
+                delta::at::unpack_delta(level, &data, width, len, base, step, &mut out);
+                assert_eq!(out[..len], values);
+            }
+        }
+    }
+}
+
+#[test]
+fn statistics_equal_plain_loops() {
+    let mut state = 4;
+    for level in Level::available() {
+        for len in LENGTHS.into_iter().filter(|&len| len > 0) {
+            for bits in [5, 64] {
+                let values = integers(&mut state, len, bits);
+                let deltas: Vec<i64> = values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+                let expected = IntegerBounds {
+                    min: *values.iter().min().unwrap(),
+                    max: *values.iter().max().unwrap(),
+                    min_delta: deltas.iter().copied().min().unwrap_or(i64::MAX),
+                    max_delta: deltas.iter().copied().max().unwrap_or(i64::MIN),
+                };
+                assert_eq!(statistics::at::integer_bounds(level, &values), expected);
+                let residual = |(i, value): (usize, &i64)| value.wrapping_sub(values[0]).wrapping_sub(3 * i as i64);
+                let residuals: Vec<i64> = values.iter().enumerate().map(residual).collect();
+                let expected = (*residuals.iter().min().unwrap(), *residuals.iter().max().unwrap());
+                assert_eq!(statistics::at::residual_bounds(level, &values, 3), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn decimals_are_the_same_on_every_instruction_set() {
+    let mut state = 5;
+    let levels = Level::available();
+    for (exponent, power) in POWERS_OF_TEN.into_iter().enumerate() {
+        for bits in [8, 20, 40, 52, 53, 64] {
+            let integers = integers(&mut state, VECTOR_LEN, bits);
+            let values: Vec<f64> = integers.iter().map(|&integer| integer as f64 / power).collect();
+            let convert = |level| {
+                let (mut out, mut exact) = ([0; VECTOR_LEN], [0; 16]);
+                decimal::at::floats_to_decimals(level, &values, exponent, &mut out, &mut exact);
+                let mut back = out.map(|integer| f64::from_bits(integer.cast_unsigned()));
+                decimal::at::decimals_to_floats(level, &mut back, exponent);
+                for index in mask_iter(&exact) {
+                    assert_eq!(back[index].to_bits(), values[index].to_bits(), "{} {exponent}", integers[index]);
+                }
+                (out, exact)
+            };
+            let expected = convert(levels[0]);
+            for &level in &levels[1..] {
+                assert_eq!(convert(level), expected);
+            }
+            if bits <= 40 {
+                assert_eq!(mask_count(&expected.1), VECTOR_LEN);
+                assert_eq!(expected.0.as_slice(), integers);
+            }
+        }
+    }
+}

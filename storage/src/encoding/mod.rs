@@ -1,0 +1,34 @@
+//! Vectors of up to [`VECTOR_LEN`] values as bytes and back, and the kernels that work on decoded vectors.
+//!
+//! Invariant: what was encoded decodes to the same bits at every position that is not NULL; any other input is a
+//! [`DecodeError`], never a panic or an access out of bounds. Everything here is a pure function and may be called from
+//! any number of threads. The bytes are described in `docs/format/vector.md`.
+
+mod error;
+mod fill;
+mod float;
+mod header;
+mod integer;
+pub mod kernel;
+mod string;
+#[cfg(test)]
+mod tests;
+mod validity;
+mod zone_map;
+
+pub use error::{DecodeError, EncodeError};
+pub use float::{decode_f64, encode_f64};
+pub use header::{VectorEncoding, VectorHeader};
+pub use integer::{decode_i64, encode_i64, min_max_vector_i64, sum_vector_i64};
+pub use string::{decode_dictionary, decode_strings_plain, encode_dictionary, encode_strings_plain};
+pub use validity::{Validity, decode_validity};
+pub use zone_map::ZoneMap;
+
+/// The most values that a vector holds.
+pub const VECTOR_LEN: usize = 1024;
+
+/// The words of a bit mask over a vector; bit `i % 64` of word `i / 64` belongs to value `i`.
+pub const MASK_WORDS: usize = VECTOR_LEN / 64;
+
+/// A bit per value of a vector.
+pub type Mask = [u64; MASK_WORDS];

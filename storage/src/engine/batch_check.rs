@@ -1,0 +1,117 @@
+//! Refuses batches that could not be flushed or replayed, before they are logged.
+//!
+//! Replay runs the same check: what a log of another life brings must not stop the open or reach the memtable.
+
+use std::collections::HashSet;
+
+use crate::error::{Error, Result};
+use crate::snapshot::Version;
+use crate::types::{SeriesBatch, SeriesKey, TableSchema};
+
+/// Whether every batch belongs to a table and fits it.
+pub(super) fn check_batches(version: &Version, batches: &[SeriesBatch]) -> Result<()> {
+    for batch in batches {
+        let table = version
+            .tables
+            .get(&batch.table)
+            .ok_or_else(|| Error::TableNotFound { name: format!("with id {}", batch.table) })?;
+        check_batch(&table.schema, batch)?;
+    }
+    Ok(())
+}
+
+/// Whether a batch fits its table: groups that cover the rows one after the other, distinct well-formed keys, fields of
+/// the table, each once and of its type and length.
+pub(super) fn check_batch(schema: &TableSchema, batch: &SeriesBatch) -> Result<()> {
+    check_series(schema, batch)?;
+    let rows = batch.row_count();
+    for (position, (id, array)) in batch.fields.iter().enumerate() {
+        let Some(field) = schema.field_index_by_id(*id).map(|field| &schema.fields[field]) else {
+            return Err(Error::invalid(format!("table '{}' has no field with id {id}", schema.name)));
+        };
+        if batch.fields[..position].iter().any(|(other, _)| other == id) {
+            return Err(Error::invalid(format!("field '{}' stands twice in a batch", field.name)));
+        }
+        if array.len() != rows || *array.data_type() != field.field_type.arrow_type() {
+            return Err(Error::invalid(format!(
+                "field '{}' of table '{}' needs {rows} values of type {}",
+                field.name,
+                schema.name,
+                field.field_type.arrow_type()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_series(schema: &TableSchema, batch: &SeriesBatch) -> Result<()> {
+    let mut covered = 0;
+    for group in &batch.series {
+        if group.rows.start as usize != covered || group.rows.end <= group.rows.start {
+            return Err(Error::invalid("each series of a batch needs rows, one series after the other"));
+        }
+        covered = group.rows.end as usize;
+        let key = group.key.as_bytes();
+        // An ASCII key has ASCII tags; others are decoded to see whether each is UTF-8.
+        let is_text =
+            || group.key.decode(schema.tags.len()).iter().flatten().all(|tag| std::str::from_utf8(tag).is_ok());
+        if !SeriesKey::is_well_formed(key, schema.tags.len()) || !(key.is_ascii() || is_text()) {
+            return Err(Error::invalid(format!("a series key does not fit the tags of table '{}'", schema.name)));
+        }
+    }
+    if covered != batch.row_count() {
+        return Err(Error::invalid("the series of a batch must cover all of its rows"));
+    }
+    let is_repeated = batch.series.len() > 1
+        && batch.series.iter().map(|group| &group.key).collect::<HashSet<_>>().len() < batch.series.len();
+    if is_repeated {
+        return Err(Error::invalid("a series stands twice in a batch: put its rows together"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Int64Array};
+
+    use super::*;
+    use crate::types::{ColumnId, FieldType, SeriesRows, TableId, TableSpec};
+
+    fn batch(keys: &[(&[u8], std::ops::Range<u32>)], fields: &[u32], rows: i64) -> SeriesBatch {
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
+        SeriesBatch {
+            table: TableId(1),
+            series: keys
+                .iter()
+                .map(|(key, rows)| SeriesRows { key: SeriesKey::from_encoded(key), rows: rows.clone() })
+                .collect(),
+            times: (0..rows).collect::<Vec<_>>().into(),
+            fields: fields.iter().map(|id| (ColumnId(*id), Arc::clone(&values))).collect(),
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_flushed_is_refused() {
+        let spec = TableSpec::new("t").tag("host").field("v", FieldType::I64).field("w", FieldType::F64);
+        let schema = TableSchema::from_spec(TableId(1), &spec).unwrap();
+        let (a, b): (&[u8], &[u8]) = (b"\x01a\0\0", b"\x01b\0\0");
+        check_batch(&schema, &batch(&[(a, 0..1), (b, 1..3)], &[2], 3)).unwrap();
+        check_batch(&schema, &batch(&[(b"", 0..3)], &[], 3)).unwrap();
+        check_batch(&schema, &batch(&[("\x01\u{e4}\0\0".as_bytes(), 0..3)], &[], 3)).unwrap();
+        for refused in [
+            batch(&[(a, 0..1), (a, 1..3)], &[2], 3),
+            batch(&[(a, 0..0), (b, 0..3)], &[2], 3),
+            batch(&[(a, 0..2)], &[2], 3),
+            batch(&[(b"\x01a", 0..3)], &[2], 3),
+            batch(&[(b"\x01a\0\0\x01b\0\0", 0..3)], &[2], 3),
+            batch(&[(b"\x01\xff\0\0", 0..3)], &[2], 3),
+            batch(&[(a, 0..3)], &[2, 2], 3),
+            batch(&[(a, 0..3)], &[3], 3),
+            batch(&[(a, 0..3)], &[9], 3),
+        ] {
+            assert!(check_batch(&schema, &refused).is_err(), "{refused:?}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! From memtables to a segment.
+//!
+//! Order of steps: seal the WAL file and freeze the memtable with no commit between; write the segment (temporary file,
+//! sync, rename, directory sync); record it and the flushed LSN in the manifest; show it to readers while the memtable
+//! goes; remove WAL files. A crash before the manifest record leaves a segment file that the next open removes, and the
+//! WAL still has the rows; a crash after it leaves WAL files whose records replay skips.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow_array::Array;
+
+use super::core::Core;
+use super::stats::Counters;
+use super::store::Store;
+use crate::error::{Error, Result};
+use crate::manifest::{ManifestEdit, SegmentMeta};
+use crate::memtable::{Memtable, MemtableKey, SeriesBuffer, TimeOrder};
+use crate::segment::{Segment, SegmentWriter};
+use crate::snapshot::{Version, merge_chunks};
+use crate::types::{CommitSeq, Lsn, SegmentId, TableSchema, TimeRange};
+
+impl Core {
+    /// Writes every row that is in memory to a segment.
+    pub(super) fn flush(&self) -> Result<()> {
+        let _one_at_a_time = self.flush.lock();
+        let result = self.flush_locked();
+        if result.is_err() {
+            Counters::add(&self.store.counters.flush_failures, 1);
+        }
+        result
+    }
+
+    fn flush_locked(&self) -> Result<()> {
+        let store = &self.store;
+        if store.memtables.rows() == 0 {
+            store.memory.refresh(|| store.memtables.bytes());
+            return Ok(());
+        }
+        let mut frozen = Vec::new();
+        let mut sealed_lsn = Lsn::default();
+        self.wal.rotate(|last| {
+            sealed_lsn = last;
+            frozen = store.memtables.freeze();
+        })?;
+        store.flush_memtables(&frozen, sealed_lsn)?;
+        self.wal.remove_up_to(sealed_lsn)
+    }
+}
+
+impl Store {
+    /// Writes frozen memtables, which hold the commits up to `flushed_lsn`, and publishes the segment. One at a time.
+    ///
+    /// The manifest is locked only to record the result: tables are created and changed while the segment is written.
+    pub(super) fn flush_memtables(&self, frozen: &[Arc<Memtable>], flushed_lsn: Lsn) -> Result<()> {
+        let next_id = self.manifest.lock().state().next_segment_id.0;
+        let id = SegmentId(self.segment_ids_used.load(Ordering::Relaxed).max(next_id));
+        self.segment_ids_used.store(id.next().0, Ordering::Relaxed);
+        let written = match self.write_segment(id, frozen, &self.memtables.version())? {
+            None => None,
+            Some(meta) => match Segment::open(Arc::clone(&self.io), &self.dir.segment(id), id, meta.file_len) {
+                Ok(segment) => Some((meta, Arc::new(segment))),
+                Err(error) => {
+                    // No manifest record names it.
+                    self.io.remove(&self.dir.segment(id))?;
+                    return Err(error);
+                }
+            },
+        };
+
+        let mut manifest = self.manifest.lock();
+        let version = self.memtables.version();
+        let mut edits = Vec::with_capacity(2);
+        let mut segments = version.segments.clone();
+        if let Some((meta, segment)) = written {
+            Counters::add(&self.counters.flushed_bytes, meta.file_len);
+            segments.insert(id, segment);
+            edits.push(ManifestEdit::AddSegment(meta));
+        }
+        edits.push(ManifestEdit::FlushedLsn(flushed_lsn));
+        if let Err(error) = manifest.append(&edits) {
+            self.unnamed_segments.lock().push(id);
+            return Err(error);
+        }
+        let schemas: Vec<_> = version.schemas().cloned().collect();
+        let next = Version::new(schemas, segments, version.damaged.clone(), Some(&version));
+        self.memtables.publish_flush(next, frozen);
+        Counters::add(&self.counters.flushes, 1);
+        self.memory.refresh(|| self.memtables.bytes());
+        self.remove_unnamed_segments();
+        Ok(())
+    }
+
+    /// After a successful append the manifest is known, and it does not name the files of failed ones.
+    fn remove_unnamed_segments(&self) {
+        for id in self.unnamed_segments.lock().drain(..) {
+            if let Err(error) = self.io.remove(&self.dir.segment(id)) {
+                // The next open finds it.
+                tracing::warn!(segment = id.0, %error, "the file of a failed flush stays");
+            }
+        }
+    }
+
+    /// Writes the segment; `None` when no row belongs to a table that still exists.
+    fn write_segment(&self, id: SegmentId, frozen: &[Arc<Memtable>], version: &Version) -> Result<Option<SegmentMeta>> {
+        let mut writer = SegmentWriter::create(Arc::clone(&self.io), &self.dir.segment(id), id)?;
+        let mut open_table: Option<Arc<TableSchema>> = None;
+        let mut series_written = 0_u64;
+        for (key, buffers) in ordered_series(frozen) {
+            let Some(table) = version.tables.get(&key.table) else { continue };
+            if open_table.as_ref().is_none_or(|open| open.id != key.table) {
+                if open_table.is_some() {
+                    writer.end_section()?;
+                }
+                writer.begin_section(&table.schema)?;
+                open_table = Some(Arc::clone(&table.schema));
+            }
+            push_series(&mut writer, &table.schema, &key, &buffers)?;
+            series_written += 1;
+        }
+        if series_written == 0 {
+            // Dropping the writer removes its temporary file.
+            return Ok(None);
+        }
+        writer.end_section()?;
+        writer.finish().map(Some)
+    }
+}
+
+/// The series of several memtables in order, each with its buffers, oldest first.
+fn ordered_series<'a>(
+    frozen: &'a [Arc<Memtable>],
+) -> Box<dyn Iterator<Item = (MemtableKey, Vec<Arc<SeriesBuffer>>)> + 'a> {
+    match frozen {
+        [only] => Box::new(only.iter().map(|(key, buffer)| (key, vec![buffer]))),
+        several => {
+            // More than one waits only after a flush failed.
+            let mut merged: BTreeMap<MemtableKey, Vec<Arc<SeriesBuffer>>> = BTreeMap::new();
+            for memtable in several {
+                for (key, buffer) in memtable.iter() {
+                    merged.entry(key).or_default().push(buffer);
+                }
+            }
+            Box::new(merged.into_iter())
+        }
+    }
+}
+
+fn push_series(
+    writer: &mut SegmentWriter,
+    schema: &TableSchema,
+    key: &MemtableKey,
+    buffers: &[Arc<SeriesBuffer>],
+) -> Result<()> {
+    // Every commit of a frozen memtable is visible.
+    let chunks: Vec<_> = buffers.iter().flat_map(|buffer| buffer.all_chunks(CommitSeq(u64::MAX))).collect();
+    if let [only] = chunks.as_slice()
+        && only.order == TimeOrder::StrictlyIncreasing
+    {
+        let fields: Vec<_> =
+            schema.fields.iter().filter_map(|field| Some((field.id, Arc::clone(only.column(field.id)?)))).collect();
+        return writer.push_series(&key.series, &only.times, &fields);
+    }
+    let fields: Vec<_> = schema
+        .fields
+        .iter()
+        .filter(|field| chunks.iter().any(|chunk| chunk.column(field.id).is_some()))
+        .cloned()
+        .collect();
+    let merged = merge_chunks(&chunks, &fields, schema.options.dedup, TimeRange::ALL)?;
+    if merged.columns.iter().any(|(_, array)| array.len() != merged.times.len()) {
+        return Err(Error::invalid("a merged column has another length than its times"));
+    }
+    writer.push_series(&key.series, &merged.times, &merged.columns)
+}

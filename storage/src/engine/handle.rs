@@ -1,0 +1,180 @@
+//! The handle that the layers above hold.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+use super::background;
+use super::catalog::IfExists;
+use super::core::Core;
+use super::open::{self, RecoveryReport};
+use super::options::{Ack, Background, EngineOptions, WriteReceipt};
+use super::stats::EngineStats;
+use crate::error::{Error, Result};
+use crate::io::{Io, IoLock, RealIo};
+use crate::snapshot::Snapshot;
+use crate::types::{FieldType, SeriesBatch, TableId, TableSchema, TableSpec};
+
+/// One open database directory. All methods may be called from several threads.
+///
+/// Dropping the handle closes it as [`Engine::close`] does, without a way to see an error.
+#[derive(Debug)]
+pub struct Engine {
+    core: Arc<Core>,
+    report: RecoveryReport,
+    flusher: Mutex<Option<JoinHandle<()>>>,
+    /// Held until the close, so that no other process writes.
+    lock: Mutex<Option<Box<dyn IoLock>>>,
+}
+
+impl Engine {
+    /// Opens the database in `dir` on the file system of the machine; creates it when absent.
+    ///
+    /// # Errors
+    /// `Locked` when it is open elsewhere; `Io`; `UnsupportedVersion`. Damaged data is no error: see
+    /// [`Engine::recovery_report`].
+    pub fn open(dir: &Path, options: EngineOptions) -> Result<Self> {
+        Self::open_with(Arc::new(RealIo), dir, options)
+    }
+
+    /// Opens the database in `dir` on a given file system.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_with(io: Arc<dyn Io>, dir: &Path, options: EngineOptions) -> Result<Self> {
+        let opened = open::open(io, dir, options)?;
+        let flusher = match options.background {
+            Background::Thread => Some(background::spawn(&opened.core)?),
+            Background::Caller => None,
+        };
+        Ok(Self {
+            core: opened.core,
+            report: opened.report,
+            flusher: Mutex::new(flusher),
+            lock: Mutex::new(Some(opened.lock)),
+        })
+    }
+
+    /// What the open found and did.
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// Creates a table.
+    ///
+    /// # Errors
+    /// `TableExists`; `InvalidInput` for a declaration that makes no sense; `Io`.
+    pub fn create_table(&self, spec: &TableSpec) -> Result<Arc<TableSchema>> {
+        let _open = self.core.stay_open()?;
+        let created = self.core.store.create_tables(std::slice::from_ref(spec), IfExists::Fail)?;
+        created.into_iter().next().ok_or(Error::Closed)
+    }
+
+    /// Gives the table of each declaration, creating those that are missing with one sync for all.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a declaration that makes no sense; `Io`.
+    pub fn ensure_tables(&self, specs: &[TableSpec]) -> Result<Vec<Arc<TableSchema>>> {
+        let _open = self.core.stay_open()?;
+        self.core.store.create_tables(specs, IfExists::Keep)
+    }
+
+    /// Drops a table with its rows.
+    ///
+    /// # Errors
+    /// `TableNotFound`; `Io`.
+    pub fn drop_table(&self, namespace: &str, name: &str) -> Result<()> {
+        let _open = self.core.stay_open()?;
+        self.core.store.drop_table(namespace, name)
+    }
+
+    /// Adds the tags and fields that a table does not have yet.
+    ///
+    /// # Errors
+    /// `TableNotFound`; `InvalidInput` when a name is taken by a column of another role or type; `Io`.
+    pub fn add_columns(
+        &self,
+        table: TableId,
+        tags: &[String],
+        fields: &[(String, FieldType)],
+    ) -> Result<Arc<TableSchema>> {
+        let _open = self.core.stay_open()?;
+        self.core.store.add_columns(table, tags, fields)
+    }
+
+    /// A table by name.
+    ///
+    /// # Errors
+    /// `TableNotFound`.
+    pub fn table(&self, namespace: &str, name: &str) -> Result<Arc<TableSchema>> {
+        let version = self.core.store.memtables.version();
+        let table = version.table(namespace, name).ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
+        Ok(Arc::clone(&table.schema))
+    }
+
+    /// All tables, oldest first.
+    pub fn tables(&self) -> Vec<Arc<TableSchema>> {
+        self.core.store.memtables.version().schemas().cloned().collect()
+    }
+
+    /// Writes batches of one or several tables as one commit: after a crash and for every reader it is there whole or
+    /// not at all.
+    ///
+    /// # Errors
+    /// `Backpressure` when memory stays full for the deadline; `InvalidInput` or `TableNotFound` for batches that do not
+    /// fit; `Io` and then `WalPoisoned` when the log cannot be written: the rows may or may not survive.
+    pub fn write(&self, batches: Vec<SeriesBatch>, ack: Ack) -> Result<WriteReceipt> {
+        let _open = self.core.stay_open()?;
+        self.core.write(batches, ack)
+    }
+
+    /// The database as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.core.store.snapshot()
+    }
+
+    /// Writes all rows in memory to a segment.
+    ///
+    /// # Errors
+    /// `Io`; the rows stay in memory and in the log.
+    pub fn flush(&self) -> Result<()> {
+        let _open = self.core.stay_open()?;
+        self.core.flush()
+    }
+
+    /// Figures since the open.
+    pub fn stats(&self) -> EngineStats {
+        self.core.stats()
+    }
+
+    /// Flushes, stops the background thread and gives the directory free. A second call does nothing.
+    ///
+    /// # Errors
+    /// `Io` from the flush; the engine is closed all the same, and the log keeps the rows for the next open.
+    pub fn close(&self) -> Result<()> {
+        // Writers that wait for memory are sent away; all other calls end before the lock is ours.
+        self.core.store.memory.close();
+        if std::mem::replace(&mut *self.core.closed.write(), true) {
+            return Ok(());
+        }
+        self.core.flush_signal.stop();
+        if let Some(flusher) = self.flusher.lock().take() {
+            // A panic of the thread was printed when it happened; the flush below does its work.
+            let _ = flusher.join();
+        }
+        let flushed = self.core.flush();
+        let log_closed = self.core.wal.close();
+        *self.lock.lock() = None;
+        flushed.and(log_closed)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::warn!(%error, "the last flush failed; the write-ahead log keeps the rows");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The gate in front of the memtables: writes wait here while memory is over its bound.
+//!
+//! What a write is about to add counts from its admission on, so that writers that come together do not pass together.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{Error, Result};
+
+/// Counts the bytes in all memtables and of the writes on their way there, and wakes writers when bytes are freed.
+#[derive(Debug)]
+pub(super) struct MemoryGate {
+    limit_bytes: u64,
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    used_bytes: u64,
+    admitted_bytes: u64,
+    closed: bool,
+}
+
+/// A write on its way into the memtable; counted until it is dropped.
+#[derive(Debug)]
+pub(super) struct Admission<'a> {
+    gate: &'a MemoryGate,
+    bytes: u64,
+}
+
+impl MemoryGate {
+    pub(super) fn new(limit_bytes: u64) -> Self {
+        Self { limit_bytes, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Waits until memory is below its bound. One write is always let in when there is nothing else, however large.
+    ///
+    /// # Errors
+    /// `Backpressure` after `deadline`; `Closed`.
+    pub(super) fn admit(&self, bytes: u64, deadline: Duration) -> Result<Admission<'_>> {
+        let until = Instant::now() + deadline;
+        let mut state = self.state.lock();
+        loop {
+            if state.closed {
+                return Err(Error::Closed);
+            }
+            let used_bytes = state.used_bytes + state.admitted_bytes;
+            if used_bytes == 0 || used_bytes < self.limit_bytes {
+                state.admitted_bytes += bytes;
+                return Ok(Admission { gate: self, bytes });
+            }
+            if Instant::now() >= until {
+                return Err(Error::Backpressure { used_bytes, limit_bytes: self.limit_bytes });
+            }
+            self.changed.wait_until(&mut state, until);
+        }
+    }
+
+    /// Reads the bytes in use anew. `bytes` runs under the gate's lock: a figure that was read before another reader's
+    /// cannot be stored after it.
+    pub(super) fn refresh(&self, bytes: impl FnOnce() -> u64) {
+        let mut state = self.state.lock();
+        state.used_bytes = bytes();
+        self.changed.notify_all();
+    }
+
+    /// Refuses everybody from now on, also those who wait.
+    pub(super) fn close(&self) {
+        self.state.lock().closed = true;
+        self.changed.notify_all();
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        self.gate.state.lock().admitted_bytes -= self.bytes;
+        self.gate.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_gate_fails_after_the_deadline_and_opens_when_memory_is_freed() {
+        let gate = MemoryGate::new(100);
+        drop(gate.admit(1_000, Duration::ZERO).unwrap());
+        gate.refresh(|| 100);
+        let refused = gate.admit(1, Duration::from_millis(1)).unwrap_err();
+        assert!(matches!(refused, Error::Backpressure { used_bytes: 100, limit_bytes: 100 }));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| gate.admit(1, Duration::from_secs(60)).map(drop));
+            gate.refresh(|| 99);
+            waiting.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn writers_that_come_together_do_not_pass_together() {
+        let gate = MemoryGate::new(100);
+        let first = gate.admit(100, Duration::ZERO).unwrap();
+        assert!(gate.admit(1, Duration::ZERO).is_err());
+        drop(first);
+        gate.admit(1, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn closing_wakes_those_who_wait() {
+        let gate = MemoryGate::new(1);
+        gate.refresh(|| 1);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| gate.admit(1, Duration::from_secs(60)).map(drop));
+            gate.close();
+            assert!(matches!(waiting.join().unwrap(), Err(Error::Closed)));
+        });
+    }
+}

@@ -1,0 +1,27 @@
+//! The engine: tables, commits, flushes and snapshots of one database directory.
+//!
+//! Locks, in the order in which they are taken: `flush` (one flush at a time), the WAL's own, `manifest`, `apply` (one
+//! commit at a time goes into the memtable), `state` (which version and memtables are current; held for a pointer
+//! swap). Readers take `state` alone, and only to clone two pointers.
+
+mod background;
+mod batch_check;
+mod catalog;
+mod core;
+mod database_dir;
+mod flush;
+mod handle;
+mod memory;
+mod memtable_set;
+mod open;
+mod options;
+mod stats;
+mod store;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use handle::Engine;
+pub use open::RecoveryReport;
+pub use options::{Ack, Background, EngineOptions, WriteReceipt};
+pub use stats::EngineStats;

@@ -1,0 +1,80 @@
+//! One commit: check, log, apply.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::batch_check::check_batches;
+use super::core::Core;
+use super::options::{Ack, Background, WriteReceipt};
+use super::stats::Counters;
+use crate::error::Result;
+use crate::memtable::TypedArray;
+use crate::types::{CommitSeq, SeriesBatch};
+use crate::wal::{SyncMode, encode_commit};
+
+impl Core {
+    /// Writes batches of one or several tables as one commit.
+    pub(super) fn write(&self, batches: Vec<SeriesBatch>, ack: Ack) -> Result<WriteReceipt> {
+        check_batches(&self.store.memtables.version(), &batches)?;
+        let rows = batches.iter().map(|batch| batch.row_count() as u64).sum();
+        self.flush_when_full();
+        let bytes = batches.iter().map(raw_bytes).sum();
+        let _admitted = self.store.memory.admit(bytes, self.store.options.write_deadline)?;
+        let (commit_seq, lsn) = match ack {
+            Ack::Volatile => {
+                // After a failure of the log nothing can be flushed, and memory would only fill.
+                self.wal.check()?;
+                (self.store.apply(&batches), None)
+            }
+            Ack::Durable | Ack::Logged => {
+                let record = encode_commit(&batches)?;
+                let sync = if ack == Ack::Durable { SyncMode::Sync } else { SyncMode::Write };
+                let (store, applied) = (Arc::clone(&self.store), Arc::new(Mutex::new(CommitSeq::default())));
+                let result = Arc::clone(&applied);
+                let lsn = self.wal.commit(record, sync, move |_lsn| *result.lock() = store.apply(&batches))?;
+                let commit_seq = *applied.lock();
+                (commit_seq, Some(lsn))
+            }
+        };
+        Counters::add(&self.store.counters.commits, 1);
+        Counters::add(&self.store.counters.rows_written, rows);
+        self.flush_when_full();
+        Ok(WriteReceipt { ack, rows, commit_seq, lsn })
+    }
+
+    /// Whether a memtable is full, or one waits because its flush failed.
+    pub(super) fn is_flush_due(&self) -> bool {
+        let memtables = &self.store.memtables;
+        memtables.has_frozen() || memtables.active().bytes() >= self.store.options.flush_bytes_max
+    }
+
+    fn flush_when_full(&self) {
+        if !self.is_flush_due() {
+            return;
+        }
+        match self.store.options.background {
+            Background::Thread => self.flush_signal.request_flush(),
+            Background::Caller => {
+                // The rows are safe in the WAL; a flush that fails is tried again by the next write.
+                if let Err(error) = self.flush() {
+                    tracing::warn!(%error, "flush failed; it will be tried again");
+                }
+            }
+        }
+    }
+}
+
+/// About what a batch takes in memory.
+fn raw_bytes(batch: &SeriesBatch) -> u64 {
+    let text_bytes = |offsets: &[i32]| match (offsets.first(), offsets.last()) {
+        (Some(first), Some(last)) => (last - first) as u64,
+        _ => 0,
+    };
+    let fields = batch.fields.iter().map(|(_, array)| match TypedArray::new(array) {
+        Some(TypedArray::String(array)) => text_bytes(array.value_offsets()),
+        Some(TypedArray::Binary(array)) => text_bytes(array.value_offsets()),
+        _ => 8 * array.len() as u64,
+    });
+    8 * batch.row_count() as u64 + fields.sum::<u64>()
+}

@@ -1,0 +1,12 @@
+//! The log of which tables exist and which segments make up the database.
+//!
+//! Format: `docs/format/manifest.md`.
+
+mod edit;
+mod log;
+mod state;
+
+pub use edit::{ManifestEdit, SegmentMeta};
+pub(crate) use log::FILE_NAME;
+pub use log::Manifest;
+pub use state::ManifestState;

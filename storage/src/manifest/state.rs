@@ -1,0 +1,98 @@
+//! What the edits of a manifest add up to.
+//!
+//! Invariant: ids below `next_table_id` and `next_segment_id` were given out and are never given out again, whether or
+//! not the table or segment is still there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::edit::{Entry, ManifestEdit, SegmentMeta};
+use crate::types::{Lsn, SegmentId, TableId, TableSchema};
+
+/// The tables and segments of the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestState {
+    /// The tables.
+    pub tables: BTreeMap<TableId, Arc<TableSchema>>,
+    /// The segments.
+    pub segments: BTreeMap<SegmentId, SegmentMeta>,
+    /// Commits up to this one are in segments.
+    pub flushed_lsn: Lsn,
+    /// Id for the next table.
+    pub next_table_id: TableId,
+    /// Id for the next segment.
+    pub next_segment_id: SegmentId,
+}
+
+impl Default for ManifestState {
+    fn default() -> Self {
+        Self {
+            tables: BTreeMap::new(),
+            segments: BTreeMap::new(),
+            flushed_lsn: Lsn(0),
+            next_table_id: TableId(1),
+            next_segment_id: SegmentId(1),
+        }
+    }
+}
+
+impl ManifestState {
+    /// Applies an entry; the error is the reason why it does not fit, and the state is unchanged then.
+    pub(super) fn apply(&mut self, entry: &Entry) -> Result<(), String> {
+        match entry {
+            Entry::Edit(edit) => self.apply_edit(edit),
+            Entry::NextIds { table, segment } => {
+                self.next_table_id = self.next_table_id.max(*table);
+                self.next_segment_id = self.next_segment_id.max(*segment);
+                Ok(())
+            }
+        }
+    }
+
+    fn apply_edit(&mut self, edit: &ManifestEdit) -> Result<(), String> {
+        match edit {
+            ManifestEdit::CreateTable(schema) => {
+                if schema.id < self.next_table_id || schema.id.0 == u64::MAX {
+                    return Err(format!("table id {} was given out before", schema.id));
+                }
+                self.next_table_id = schema.id.next();
+                self.tables.insert(schema.id, Arc::new(schema.clone()));
+            }
+            ManifestEdit::AlterTable(schema) => {
+                let table = self.tables.get_mut(&schema.id);
+                *table.ok_or_else(|| format!("there is no table {} to alter", schema.id))? = Arc::new(schema.clone());
+            }
+            ManifestEdit::DropTable(id) => {
+                self.tables.remove(id).ok_or_else(|| format!("there is no table {id} to drop"))?;
+            }
+            ManifestEdit::AddSegment(segment) => {
+                // Segments are written side by side, so they may be added in another order than that of their ids.
+                if self.segments.contains_key(&segment.id) || segment.id.0 == u64::MAX {
+                    return Err(format!("segment id {} is taken", segment.id));
+                }
+                self.next_segment_id = self.next_segment_id.max(segment.id.next());
+                self.segments.insert(segment.id, segment.clone());
+            }
+            ManifestEdit::RemoveSegment(id) => {
+                self.segments.remove(id).ok_or_else(|| format!("there is no segment {id} to remove"))?;
+            }
+            ManifestEdit::FlushedLsn(lsn) => {
+                if *lsn < self.flushed_lsn {
+                    return Err(format!("flushed LSN {lsn} is below {}", self.flushed_lsn));
+                }
+                self.flushed_lsn = *lsn;
+            }
+        }
+        Ok(())
+    }
+
+    /// Entries that lead from an empty manifest to this state.
+    pub(super) fn to_entries(&self) -> Vec<Entry> {
+        let mut entries = Vec::with_capacity(self.tables.len() + self.segments.len() + 2);
+        entries.extend(self.tables.values().map(|table| Entry::Edit(ManifestEdit::CreateTable((**table).clone()))));
+        entries.extend(self.segments.values().map(|segment| Entry::Edit(ManifestEdit::AddSegment(segment.clone()))));
+        entries.push(Entry::Edit(ManifestEdit::FlushedLsn(self.flushed_lsn)));
+        entries.push(Entry::NextIds { table: self.next_table_id, segment: self.next_segment_id });
+        entries
+    }
+}

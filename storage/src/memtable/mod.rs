@@ -1,0 +1,11 @@
+//! Rows that are not flushed yet, queryable: a skip list of series, each with append-only column buffers.
+
+mod chunk;
+mod column_buffer;
+mod series_buffer;
+mod table;
+
+pub(crate) use chunk::{RowChunk, TimeOrder};
+pub(crate) use column_buffer::TypedArray;
+pub(crate) use series_buffer::SeriesBuffer;
+pub(crate) use table::{Memtable, MemtableKey};

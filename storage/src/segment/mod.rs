@@ -1,0 +1,41 @@
+//! Immutable column files. One flush writes one segment with a section per table; readers map it.
+//!
+//! Within a section rows are ordered by series key, then time. Tags stand once per series in its directory, fields in
+//! columns that are cut into vectors of up to 1,024 values with a header, a checksum and a zone map each. The bytes are
+//! described in `docs/format/segment.md`.
+//!
+//! Invariants: a file is written once, appears under its name whole and durable ([`SegmentWriter`]), and is never
+//! changed or cut afterwards, only unlinked when nobody reads it ([`Segment::mark_obsolete`]). Every byte of it is
+//! covered by a checksum or required to be zero. Everything read is untrusted: malformed bytes are
+//! [`Error::Corruption`](crate::Error::Corruption) with an offset, never a panic.
+//!
+//! Writing: `writer` (file) → `section_writer` (table) → `column_writer`, `string_writer`, `directory_writer`.
+//! Reading: `reader` (file) → `section` (table) → `directory`, `column` → `vector_table` (checksums).
+
+mod bytes;
+mod column;
+mod column_writer;
+mod dictionary;
+mod directory;
+mod directory_writer;
+mod file;
+mod interner;
+mod layout;
+mod reader;
+mod section;
+mod section_writer;
+mod string_writer;
+#[cfg(test)]
+mod tests;
+mod vector_table;
+mod vector_writer;
+mod verify;
+mod writer;
+
+pub use column::{ColumnStorage, SectionColumn};
+pub use dictionary::StringDictionary;
+pub use directory::{SeriesEntry, TagCodes, TagDictionary};
+pub use reader::Segment;
+pub use section::Section;
+pub use vector_table::EncodedVector;
+pub use writer::{SegmentWriter, segment_file_name};

@@ -1,0 +1,92 @@
+//! The segment of format version 1 that every later build must read.
+//!
+//! `build` is never edited: a change of the format adds a version, a directory under `testdata/compat` and a test.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::rows::{ID, Lcg, PATH, SeriesModel, TableModel, Value, all_types, read, write};
+use crate::io::RealIo;
+use crate::io::sim::SimIo;
+use crate::segment::{ColumnStorage, Segment};
+use crate::types::{FieldType, TableId, TableSchema, TableSpec};
+
+fn golden_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/compat/v1/segment.seg")
+}
+
+/// Two tables: all types with NULLs, extremes and both storages of strings; small series that share vectors.
+fn build() -> Vec<TableModel> {
+    let mut random = Lcg(1);
+    let schema = all_types(1);
+    let series = [(None, 300), (Some("host_1"), 1100), (Some("host_2"), 5)].map(|(host, row_count)| {
+        let is_irregular = host.is_none();
+        let time = |row: i64| 1_700_000_000_000_000_000 + row * 10_000_000_000 + if is_irregular { row % 3 } else { 0 };
+        let mut column = |value: &dyn Fn(&mut Lcg, usize) -> Value| {
+            (0..row_count).map(|row| (row % 11 != 3).then(|| value(&mut random, row))).collect::<Vec<_>>()
+        };
+        let fields = vec![
+            column(&|random, row| match row % 100 {
+                0 => Value::F64(0x7FF0_0000_0000_0002),
+                1 => Value::F64(0x8000_0000_0000_0000),
+                _ => Value::F64((random.below(1000) as f64 / 10.0).to_bits()),
+            }),
+            column(&|random, row| match row % 500 {
+                0 => Value::I64(i64::MIN),
+                1 => Value::I64(i64::MAX),
+                _ => Value::I64(random.below(64).cast_signed() - 32 + row as i64),
+            }),
+            column(&|_, row| Value::U64(u64::MAX - row as u64)),
+            column(&|random, _| Value::Bool(random.below(2) == 1)),
+            column(&|random, _| Value::String(["", "idle", "naïve ☃", "running"][random.below(4) as usize].to_owned())),
+            column(&|random, _| Value::Binary(random.next().to_le_bytes().to_vec())),
+        ];
+        SeriesModel {
+            tags: vec![host.map(str::to_owned), Some("eu\0west".to_owned())],
+            times: (0..row_count as i64).map(time).collect(),
+            fields,
+        }
+    });
+    let first = TableModel { schema, series: series.to_vec() };
+
+    let spec = TableSpec::new("noise").tag("sensor").field("value", FieldType::F64);
+    let schema = TableSchema::from_spec(TableId(2), &spec).unwrap();
+    let series = (0..40).map(|sensor| SeriesModel {
+        tags: vec![Some(format!("{sensor:02}"))],
+        times: (0..60).collect(),
+        fields: vec![(0..60).map(|_| Some(Value::F64(random.next() << 11 ^ random.next()))).collect()],
+    });
+    let series = series.collect();
+    vec![first, TableModel { schema, series }]
+}
+
+#[test]
+fn the_golden_segment_of_version_1_still_reads() {
+    let len = std::fs::metadata(golden_path()).unwrap().len();
+    let segment = Segment::open(Arc::new(RealIo), &golden_path(), ID, len).unwrap();
+    segment.verify_all().unwrap();
+    assert_eq!(read(&segment).unwrap(), build());
+    let storages: Vec<_> = segment.sections()[0].columns().iter().map(|column| column.storage()).collect();
+    let numbers = ColumnStorage::Numbers;
+    let expected = [numbers, numbers, numbers, numbers, ColumnStorage::Dictionary, ColumnStorage::PlainStrings];
+    assert_eq!(storages, expected);
+}
+
+/// Encoders may come to choose other encodings; then this test goes, and the one above stays.
+#[test]
+fn the_writer_still_writes_the_golden_segment() {
+    let io = SimIo::new();
+    write(&io, &build()).unwrap();
+    let written = io.content(Path::new(PATH)).unwrap();
+    assert!(written == std::fs::read(golden_path()).unwrap(), "the bytes of a segment have changed");
+}
+
+#[test]
+#[ignore = "writes the golden file of a new format version; an existing one is never replaced"]
+fn write_the_golden_segment() {
+    let io = SimIo::new();
+    write(&io, &build()).unwrap();
+    std::fs::create_dir_all(golden_path().parent().unwrap()).unwrap();
+    assert!(!golden_path().exists(), "a golden file is never replaced");
+    std::fs::write(golden_path(), io.content(Path::new(PATH)).unwrap()).unwrap();
+}

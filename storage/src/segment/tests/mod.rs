@@ -1,0 +1,8 @@
+//! Whole segments: written from rows, read back as rows, damaged in every way.
+
+mod damage;
+mod golden;
+mod layout;
+mod lifecycle;
+mod round_trip;
+mod rows;

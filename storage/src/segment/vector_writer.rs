@@ -1,0 +1,195 @@
+//! Collects the values of one column until a vector is cut, and the encoded vectors until the section ends.
+//!
+//! Invariant: the data of every vector starts at a multiple of [`ALIGNMENT`](super::layout::ALIGNMENT) from the start of
+//! the column, and what follows it up to the next one is zero.
+
+use arrow_buffer::NullBuffer;
+
+use super::layout::padding;
+use crate::encoding::{VECTOR_LEN, VectorHeader, ZoneMap};
+use crate::error::Result;
+
+/// The low bits of a location hold the number of padding bytes behind the vector.
+pub(super) const LOCATION_PADDING_MASK: u64 = super::layout::ALIGNMENT as u64 - 1;
+
+/// Which of the collected values are there.
+#[derive(Debug, Default)]
+pub(super) struct ValidityMask {
+    words: [u64; VECTOR_LEN / 64],
+    len: usize,
+    valid_count: usize,
+}
+
+impl ValidityMask {
+    /// Adds `count` values that are all there.
+    pub(super) fn append_valid(&mut self, count: usize) {
+        let (start, end) = (self.len, self.len + count);
+        for word in start / 64..end.div_ceil(64) {
+            let low = start.saturating_sub(word * 64);
+            let high = (end - word * 64).min(64);
+            self.words[word] |= (u64::MAX >> (64 - (high - low))) << low;
+        }
+        self.len = end;
+        self.valid_count += count;
+    }
+
+    /// Adds `count` NULLs.
+    pub(super) fn append_nulls(&mut self, count: usize) {
+        self.len += count;
+    }
+
+    /// Adds the rows `start..start + count` of an array with these nulls.
+    pub(super) fn append(&mut self, nulls: Option<&NullBuffer>, start: usize, count: usize) {
+        let Some(nulls) = nulls else { return self.append_valid(count) };
+        let slice = nulls.slice(start, count);
+        if slice.null_count() == 0 {
+            return self.append_valid(count);
+        }
+        for row in slice.valid_indices() {
+            let position = self.len + row;
+            self.words[position / 64] |= 1 << (position % 64);
+        }
+        self.len += count;
+        self.valid_count += count - slice.null_count();
+    }
+
+    /// Number of values that are there.
+    pub(super) fn valid_count(&self) -> usize {
+        self.valid_count
+    }
+
+    /// The mask as the encoders take it.
+    pub(super) fn as_encoder_input(&self) -> Option<&[u64; VECTOR_LEN / 64]> {
+        (self.valid_count < self.len).then_some(&self.words)
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// The values of the vector that is being filled; a NULL has any value.
+#[derive(Debug, Default)]
+pub(super) struct PendingValues<T> {
+    pub(super) values: Vec<T>,
+    pub(super) validity: ValidityMask,
+}
+
+impl<T: Copy + Default> PendingValues<T> {
+    pub(super) fn append_nulls(&mut self, count: usize) {
+        self.values.resize(self.values.len() + count, T::default());
+        self.validity.append_nulls(count);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.values.clear();
+        self.validity.clear();
+    }
+}
+
+/// The vectors of one column, encoded, with the tables that find and describe them.
+#[derive(Debug, Default)]
+pub(super) struct EncodedVectors {
+    data: Vec<u8>,
+    /// Start of each vector within `data`, with the padding behind it in the low bits.
+    locations: Vec<u64>,
+    headers: Vec<u8>,
+    zones: Vec<u8>,
+}
+
+impl EncodedVectors {
+    /// Adds the vector that `encode` appends to the buffer it is given.
+    pub(super) fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> (VectorHeader, ZoneMap)) {
+        let start = self.data.len();
+        let (header, zone) = encode(&mut self.data);
+        self.describe(start, header, zone);
+    }
+
+    /// Like [`EncodedVectors::push`], for an encoder that may refuse; the column is useless after an error.
+    pub(super) fn try_push(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(VectorHeader, ZoneMap)>,
+    ) -> Result<()> {
+        let start = self.data.len();
+        let (header, zone) = encode(&mut self.data)?;
+        self.describe(start, header, zone);
+        Ok(())
+    }
+
+    fn describe(&mut self, start: usize, header: VectorHeader, zone: ZoneMap) {
+        let padding = padding(self.data.len() as u64);
+        self.data.resize(self.data.len() + padding, 0);
+        self.locations.push(start as u64 | padding as u64);
+        self.headers.extend_from_slice(&header.to_bytes());
+        self.zones.extend_from_slice(&zone.to_bytes());
+    }
+
+    /// Adds a vector that is stored elsewhere: no data, a header of zeros.
+    pub(super) fn push_absent(&mut self) {
+        self.locations.push(self.data.len() as u64);
+        self.headers.extend_from_slice(&[0; VectorHeader::BYTES]);
+        self.zones.extend_from_slice(&[0; ZoneMap::BYTES]);
+    }
+
+    /// The header and the data of a vector, for checking what was written.
+    #[cfg(debug_assertions)]
+    pub(super) fn last(&self) -> Option<(VectorHeader, &[u8])> {
+        let location = *self.locations.last()?;
+        let start = (location & !LOCATION_PADDING_MASK) as usize;
+        let end = self.data.len() - (location & LOCATION_PADDING_MASK) as usize;
+        let header = self.headers.last_chunk().and_then(VectorHeader::from_bytes)?;
+        Some((header, &self.data[start..end]))
+    }
+
+    /// The data of all vectors, a multiple of the alignment long.
+    pub(super) fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    pub(super) fn headers(&self) -> &[u8] {
+        &self.headers
+    }
+
+    pub(super) fn zones(&self) -> &[u8] {
+        &self.zones
+    }
+
+    /// Appends the location table for data that starts at `data_offset` of the file.
+    pub(super) fn append_locations(&self, data_offset: u64, out: &mut Vec<u8>) {
+        let end = self.data.len() as u64;
+        for location in self.locations.iter().chain([&end]) {
+            out.extend_from_slice(&(data_offset + location).to_le_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mask_bits_stand_where_the_values_stand() {
+        let mut expected = Vec::new();
+        let mut mask = ValidityMask::default();
+        let nulls = NullBuffer::from_iter((0..300).map(|row| row % 3 != 0));
+        for (start, count) in [(0, 1), (1, 62), (5, 200), (0, 300), (299, 1)] {
+            mask.append(Some(&nulls), start, count);
+            expected.extend((start..start + count).map(|row| row % 3 != 0));
+            mask.append_valid(count.min(65));
+            expected.extend(vec![true; count.min(65)]);
+            mask.append_nulls(3);
+            expected.extend([false; 3]);
+        }
+        let found: Vec<bool> = (0..expected.len()).map(|bit| mask.words[bit / 64] >> (bit % 64) & 1 == 1).collect();
+        assert_eq!(found, expected);
+        assert_eq!(mask.valid_count(), expected.iter().filter(|valid| **valid).count());
+        assert_eq!(mask.len, expected.len());
+    }
+
+    #[test]
+    fn a_full_mask_needs_no_bits() {
+        let mut mask = ValidityMask::default();
+        mask.append_valid(VECTOR_LEN);
+        assert!(mask.as_encoder_input().is_none());
+    }
+}

@@ -1,0 +1,106 @@
+//! Checks a whole segment: every checksum, every padding byte, and that everything decodes.
+
+use super::column::{ColumnStorage, SectionColumn};
+use super::layout::padding;
+use super::reader::Segment;
+use super::section::Section;
+use super::vector_table::check_zeros;
+use crate::encoding::VECTOR_LEN;
+use crate::error::Result;
+
+impl Segment {
+    /// Reads the whole file: no byte of it may have changed since it was written, and everything must decode.
+    ///
+    /// Opening has checked the header, the footer and the metadata; this checks the rest, even what was checked at
+    /// first use before.
+    ///
+    /// # Errors
+    /// `Corruption` with the first damage.
+    pub fn verify_all(&self) -> Result<()> {
+        let file = self.file();
+        for section in self.sections() {
+            verify_section(section)?;
+        }
+        // The metadata blocks adjoin the next section or the footer except for padding; the footer has checked that.
+        for metadata_end in self.metadata_ends() {
+            let end = metadata_end + padding(metadata_end as u64);
+            check_zeros(file, metadata_end, &file.bytes()[metadata_end..end])?;
+        }
+        Ok(())
+    }
+
+    fn metadata_ends(&self) -> impl Iterator<Item = usize> {
+        self.sections().iter().map(|section| section.metadata_range().end)
+    }
+}
+
+fn verify_section(section: &Section) -> Result<()> {
+    let file = section.file();
+    let metadata_start = section.metadata_range().start;
+    let damaged = |reason: &str| file.corruption(metadata_start, reason);
+    section.directory().check_order().map_err(damaged)?;
+    section.written_schema()?;
+
+    let mut position = section.data_range().start as u64;
+    if let Some(times) = section.times() {
+        if times.data_range().start != position {
+            return Err(damaged("the times do not start where the section does"));
+        }
+        position = times.data_range().end;
+    }
+    verify_times(section)?;
+    for column in section.columns() {
+        if column.vectors().data_range().start != position {
+            return Err(damaged("a column does not start where the one before ends"));
+        }
+        position = verify_column(section, column)?;
+    }
+    match position == metadata_start as u64 {
+        true => Ok(()),
+        false => Err(damaged("the columns do not end where the metadata starts")),
+    }
+}
+
+fn verify_times(section: &Section) -> Result<()> {
+    let mut decoded = [0; VECTOR_LEN];
+    for vector in 0..section.vector_count() {
+        if let Some(times) = section.times() {
+            if !section.are_times_in_directory(vector) {
+                times.verify(vector)?;
+            } else if !times.is_absent(vector) {
+                return Err(section.file().corruption(0, format!("vector {vector} stores times that are regular")));
+            }
+        }
+        let len = section.decode_times(vector, &mut decoded)?;
+        let times = &decoded[..len];
+        let bounds = times.iter().fold((i64::MAX, i64::MIN), |(min, max), &time| (min.min(time), max.max(time)));
+        if bounds != section.time_zone(vector) {
+            return Err(section
+                .file()
+                .corruption(0, format!("the bounds of vector {vector} are not those of its times")));
+        }
+    }
+    Ok(())
+}
+
+/// Checks a column; returns where the next one starts.
+fn verify_column(section: &Section, column: &SectionColumn) -> Result<u64> {
+    let file = section.file();
+    for vector in 0..section.vector_count() {
+        column.vectors().verify(vector)?;
+        column.decode_array(vector, 0..section.vector_rows(vector).len())?;
+    }
+    let data_end = column.vectors().data_range().end;
+    let dictionary = &column.dictionary_place().range;
+    if dictionary.start as u64 != data_end {
+        return Err(file.corruption(dictionary.start, "a dictionary does not start where its vectors end"));
+    }
+    match column.storage() {
+        ColumnStorage::Dictionary => drop(column.read_dictionary()?),
+        _ if dictionary.is_empty() => {}
+        _ => return Err(file.corruption(dictionary.start, "a column without codes has a dictionary")),
+    }
+    let end = dictionary.end + padding(dictionary.end as u64);
+    check_zeros(file, dictionary.end, &file.bytes()[dictionary.end..end])?;
+    Ok(end as u64)
+}

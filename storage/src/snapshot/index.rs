@@ -1,0 +1,256 @@
+//! The series of all segment sections of a table, merged: one entry per series with the sections that hold its rows.
+//!
+//! Built once per set of sections, at the first query after a flush, and shared by every snapshot of that set. Tag
+//! dictionaries of the sections are merged in order, so comparing two series is comparing their codes.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow_array::StringArray;
+
+use super::filter::{TagFilter, TagTerm};
+use crate::error::Result;
+use crate::segment::Section;
+use crate::types::{SeriesKey, TableSchema};
+
+/// A series within a section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SectionSeries {
+    /// Position of the section in the table's list, older sections first.
+    pub(crate) section: u32,
+    /// Position of the series in the section's directory.
+    pub(crate) series: u32,
+}
+
+/// Tag values and codes of one tag over all series. Code 0 is NULL, code k the value k - 1.
+#[derive(Debug)]
+pub(crate) struct MergedTag {
+    pub(crate) values: Arc<StringArray>,
+    pub(crate) codes: Vec<u32>,
+}
+
+impl MergedTag {
+    fn value(&self, code: u32) -> Option<&str> {
+        code.checked_sub(1).map(|index| self.values.value(index as usize))
+    }
+
+    fn code_of(&self, value: &str) -> Option<u32> {
+        self.position(value).ok().map(|index| index as u32 + 1)
+    }
+
+    /// Position of `value` among the values, or where it would stand.
+    fn position(&self, value: &str) -> Result<usize, usize> {
+        use arrow_array::Array;
+        let (mut low, mut high) = (0, self.values.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.values.value(middle).cmp(value) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Ok(middle),
+            }
+        }
+        Err(low)
+    }
+}
+
+/// The merged directory of a table's sections.
+#[derive(Debug)]
+pub(crate) struct SeriesIndex {
+    pub(crate) tags: Vec<MergedTag>,
+    /// Where the sources of a series start; one more entry than series.
+    source_starts: Vec<u32>,
+    sources: Vec<SectionSeries>,
+}
+
+impl SeriesIndex {
+    /// Merges the directories of `sections`, for the tags of `schema`.
+    pub(crate) fn build(schema: &TableSchema, sections: &[Arc<Section>]) -> Result<Self> {
+        let tag_count = schema.tags.len();
+        // Per section and tag: merged code of every series.
+        let mut section_codes: Vec<Vec<Vec<u32>>> = sections.iter().map(|_| Vec::with_capacity(tag_count)).collect();
+        let mut merged_values = Vec::with_capacity(tag_count);
+        for tag in &schema.tags {
+            let mut distinct = BTreeSet::new();
+            for section in sections {
+                if let Some(dictionary) = section.tag_values(tag.id) {
+                    distinct.extend(dictionary.iter());
+                }
+            }
+            let sorted: Vec<&str> = distinct.into_iter().collect();
+            for (section, codes) in sections.iter().zip(&mut section_codes) {
+                codes.push(merged_codes(section, tag.id, &sorted)?);
+            }
+            merged_values.push(Arc::new(StringArray::from(sorted)));
+        }
+
+        let total: usize = sections.iter().map(|section| section.series_count()).sum();
+        let mut order = Vec::with_capacity(total);
+        for (section, directory) in sections.iter().enumerate() {
+            order.extend(
+                (0..directory.series_count())
+                    .map(|series| SectionSeries { section: section as u32, series: series as u32 }),
+            );
+        }
+        let compare = |a: &SectionSeries, b: &SectionSeries| {
+            let (left, right) = (&section_codes[a.section as usize], &section_codes[b.section as usize]);
+            left.iter()
+                .zip(right)
+                .map(|(left, right)| left[a.series as usize].cmp(&right[b.series as usize]))
+                .find(|ordering| ordering.is_ne())
+                .unwrap_or(Ordering::Equal)
+        };
+        // Every section is sorted: the stable sort finds the runs and merges them; equal series stay oldest first.
+        order.sort_by(compare);
+
+        let mut source_starts = Vec::with_capacity(total + 1);
+        let mut tags: Vec<MergedTag> =
+            merged_values.into_iter().map(|values| MergedTag { values, codes: Vec::with_capacity(total) }).collect();
+        for (position, source) in order.iter().enumerate() {
+            if position == 0 || compare(&order[position - 1], source).is_ne() {
+                source_starts.push(position as u32);
+                for (tag, codes) in tags.iter_mut().zip(&section_codes[source.section as usize]) {
+                    tag.codes.push(codes[source.series as usize]);
+                }
+            }
+        }
+        source_starts.push(order.len() as u32);
+        Ok(Self { tags, source_starts, sources: order })
+    }
+
+    /// Number of series.
+    pub(crate) fn len(&self) -> usize {
+        self.source_starts.len() - 1
+    }
+
+    /// The sections that hold rows of a series, oldest first.
+    pub(crate) fn sources(&self, series: usize) -> &[SectionSeries] {
+        &self.sources[self.source_starts[series] as usize..self.source_starts[series + 1] as usize]
+    }
+
+    /// The value of a tag of a series.
+    pub(crate) fn tag(&self, series: usize, tag: usize) -> Option<&str> {
+        let merged = self.tags.get(tag)?;
+        merged.value(merged.codes[series])
+    }
+
+    /// The key of a series.
+    pub(crate) fn key(&self, series: usize) -> SeriesKey {
+        SeriesKey::from_tags((0..self.tags.len()).map(|tag| self.tag(series, tag).map(str::as_bytes)))
+    }
+
+    /// The series that match, in key order.
+    pub(crate) fn matching(&self, filter: &TagFilter) -> Vec<u32> {
+        let mut candidates = 0..self.len() as u32;
+        let mut rest = Vec::with_capacity(filter.terms.len());
+        for term in &filter.terms {
+            // Series are sorted by their first tag: an equality on it is a range.
+            match (term.tag, self.single_code(term)) {
+                (0, Some(code)) => {
+                    let codes = &self.tags[0].codes;
+                    let start = codes.partition_point(|&other| other < code) as u32;
+                    let end = codes.partition_point(|&other| other <= code) as u32;
+                    candidates = candidates.start.max(start)..candidates.end.min(end);
+                }
+                _ => rest.push(term),
+            }
+        }
+        let mut matching: Vec<u32> = candidates.collect();
+        for term in rest {
+            if matching.is_empty() {
+                break;
+            }
+            match self.tags.get(term.tag) {
+                Some(tag) => {
+                    let accepted = accepted_codes(tag, term);
+                    matching.retain(|&series| accepted[tag.codes[series as usize] as usize]);
+                }
+                None => {
+                    if !(term.accept)(None) {
+                        matching.clear();
+                    }
+                }
+            }
+        }
+        matching
+    }
+
+    /// The code that a term accepts, when it accepts one value only. A value that no series has gives a code that no
+    /// series has.
+    fn single_code(&self, term: &TagTerm) -> Option<u32> {
+        match term.equals.as_deref() {
+            Some([value]) => self.tags.get(term.tag).map(|tag| tag.code_of(value).unwrap_or(u32::MAX)),
+            _ => None,
+        }
+    }
+
+    /// The series with these tag values, or the position at which it would stand.
+    pub(crate) fn find(&self, tags: &[Option<Vec<u8>>]) -> Result<usize, usize> {
+        // Doubled codes leave room for values that stand between two known ones.
+        let wanted: Vec<u64> = self
+            .tags
+            .iter()
+            .enumerate()
+            .map(|(index, tag)| match tags.get(index).and_then(|value| value.as_deref()) {
+                None => 0,
+                Some(value) => match tag.position(&String::from_utf8_lossy(value)) {
+                    Ok(position) => 2 * (position as u64 + 1),
+                    Err(position) => 2 * position as u64 + 1,
+                },
+            })
+            .collect();
+        let compare = |series: usize| {
+            self.tags
+                .iter()
+                .zip(&wanted)
+                .map(|(tag, wanted)| (2 * u64::from(tag.codes[series])).cmp(wanted))
+                .find(|ordering| ordering.is_ne())
+                .unwrap_or(Ordering::Equal)
+        };
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match compare(middle) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Ok(middle),
+            }
+        }
+        Err(low)
+    }
+}
+
+fn merged_codes(section: &Section, tag: crate::types::ColumnId, sorted: &[&str]) -> Result<Vec<u32>> {
+    let (Some(dictionary), Some(codes)) = (section.tag_values(tag), section.tag_codes(tag)) else {
+        // The tag is younger than the section.
+        return Ok(vec![0; section.series_count()]);
+    };
+    let mut translation = Vec::with_capacity(dictionary.len() + 1);
+    translation.push(0);
+    for value in dictionary.iter() {
+        let position = sorted.partition_point(|&other| other < value);
+        translation.push(position as u32 + 1);
+    }
+    Ok(codes.iter().map(|code| translation[code as usize]).collect())
+}
+
+fn accepted_codes(tag: &MergedTag, term: &TagTerm) -> Vec<bool> {
+    use arrow_array::Array;
+    let mut accepted = vec![false; tag.values.len() + 1];
+    match &term.equals {
+        Some(values) => {
+            for value in values {
+                if let Some(code) = tag.code_of(value) {
+                    accepted[code as usize] = true;
+                }
+            }
+        }
+        None => {
+            for (code, accepted) in accepted.iter_mut().enumerate() {
+                *accepted = (term.accept)(tag.value(code as u32));
+            }
+        }
+    }
+    accepted
+}

@@ -1,0 +1,164 @@
+//! Merges rows of one series from several sources into one sorted chunk and resolves duplicates by the table's rule.
+//!
+//! Sources come in commit order, so that of two rows of equal time the one that stands later was committed later.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, UInt32Array, new_null_array};
+use arrow_buffer::ScalarBuffer;
+use arrow_schema::ArrowError;
+use arrow_select::concat::concat;
+use arrow_select::take::take;
+
+use crate::error::{Error, Result};
+use crate::memtable::{RowChunk, TimeOrder};
+use crate::types::{Dedup, FieldColumn, TimeRange};
+
+/// Merges `chunks` for the given fields; keeps the rows in `range`. The result has every field as a column.
+pub(crate) fn merge_chunks(
+    chunks: &[Arc<RowChunk>],
+    fields: &[FieldColumn],
+    dedup: Dedup,
+    range: TimeRange,
+) -> Result<RowChunk> {
+    let times: Vec<i64> = chunks.iter().flat_map(|chunk| chunk.times.iter().copied()).collect();
+    let mut order: Vec<u32> = (0..times.len() as u32).filter(|&row| range.contains(times[row as usize])).collect();
+    if !order.is_sorted_by_key(|&row| times[row as usize]) {
+        // Stable: rows of equal time stay in commit order.
+        order.sort_by_key(|&row| times[row as usize]);
+    }
+    let groups = groups_of_equal_time(&order, &times);
+    let merged_times: Vec<i64> = match dedup {
+        Dedup::Off => order.iter().map(|&row| times[row as usize]).collect(),
+        Dedup::Last | Dedup::First => groups.iter().map(|&start| times[order[start as usize] as usize]).collect(),
+    };
+
+    let mut columns = Vec::with_capacity(fields.len());
+    for field in fields {
+        let parts: Vec<ArrayRef> = chunks
+            .iter()
+            .map(|chunk| match chunk.column(field.id) {
+                Some(array) => Arc::clone(array),
+                None => new_null_array(&field.field_type.arrow_type(), chunk.times.len()),
+            })
+            .collect();
+        let all = match parts.as_slice() {
+            [only] => Arc::clone(only),
+            [] => new_null_array(&field.field_type.arrow_type(), 0),
+            parts => concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>()).map_err(bug)?,
+        };
+        let rows = surviving_rows(&order, &groups, all.as_ref(), dedup);
+        let array = if is_identity(&rows, all.len()) {
+            all
+        } else {
+            take(&all, &UInt32Array::from(rows), None).map_err(bug)?
+        };
+        columns.push((field.id, array));
+    }
+
+    let strictly = merged_times.windows(2).all(|pair| pair[0] < pair[1]);
+    let bounds = match (merged_times.first(), merged_times.last()) {
+        (Some(&start_ns), Some(&end_ns)) => TimeRange { start_ns, end_ns },
+        _ => TimeRange { start_ns: i64::MAX, end_ns: i64::MIN },
+    };
+    let order = if strictly { TimeOrder::StrictlyIncreasing } else { TimeOrder::Mixed };
+    Ok(RowChunk { times: ScalarBuffer::from(merged_times), columns, order, bounds })
+}
+
+/// Positions in `order` at which a new time starts.
+fn groups_of_equal_time(order: &[u32], times: &[i64]) -> Vec<u32> {
+    let mut groups = Vec::with_capacity(order.len());
+    let mut last = None;
+    for (position, &row) in order.iter().enumerate() {
+        let time = times[row as usize];
+        if last != Some(time) {
+            groups.push(position as u32);
+            last = Some(time);
+        }
+    }
+    groups
+}
+
+/// For each row of the result, the input row that gives the value of this column.
+fn surviving_rows(order: &[u32], groups: &[u32], column: &dyn Array, dedup: Dedup) -> Vec<u32> {
+    let group_end = |group: usize| groups.get(group + 1).map_or(order.len(), |&end| end as usize);
+    match dedup {
+        Dedup::Off => order.to_vec(),
+        Dedup::First => groups.iter().map(|&start| order[start as usize]).collect(),
+        Dedup::Last => groups
+            .iter()
+            .enumerate()
+            .map(|(group, &start)| {
+                let rows = &order[start as usize..group_end(group)];
+                let last = rows[rows.len() - 1];
+                if rows.len() == 1 || column.null_count() == 0 {
+                    return last;
+                }
+                // A NULL says nothing: the field keeps the older value.
+                rows.iter().rev().copied().find(|&row| column.is_valid(row as usize)).unwrap_or(last)
+            })
+            .collect(),
+    }
+}
+
+fn is_identity(rows: &[u32], len: usize) -> bool {
+    rows.len() == len && rows.iter().enumerate().all(|(position, &row)| position as u32 == row)
+}
+
+fn bug(error: ArrowError) -> Error {
+    Error::invalid(format!("columns of one field have different types: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::Int64Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int64Type;
+
+    use super::*;
+    use crate::types::{ColumnId, FieldType};
+
+    fn chunk(rows: &[(i64, Option<i64>)]) -> Arc<RowChunk> {
+        let times: Vec<i64> = rows.iter().map(|row| row.0).collect();
+        let values: ArrayRef = Arc::new(rows.iter().map(|row| row.1).collect::<Int64Array>());
+        Arc::new(RowChunk {
+            bounds: TimeRange::ALL,
+            times: times.into(),
+            columns: vec![(ColumnId(1), values)],
+            order: TimeOrder::Mixed,
+        })
+    }
+
+    fn merged(dedup: Dedup, range: TimeRange, chunks: &[Arc<RowChunk>]) -> Vec<(i64, Option<i64>)> {
+        let field = FieldColumn { id: ColumnId(1), name: "v".into(), field_type: FieldType::I64 };
+        let merged = merge_chunks(chunks, &[field], dedup, range).unwrap();
+        let values = merged.columns[0].1.as_primitive::<Int64Type>().iter();
+        merged.times.iter().copied().zip(values).collect()
+    }
+
+    #[test]
+    fn last_keeps_the_later_value_and_the_older_one_where_the_later_is_null() {
+        let chunks =
+            [chunk(&[(1, Some(10)), (2, Some(20)), (3, Some(30))]), chunk(&[(2, Some(21)), (3, None), (2, Some(22))])];
+        assert_eq!(merged(Dedup::Last, TimeRange::ALL, &chunks), [(1, Some(10)), (2, Some(22)), (3, Some(30))]);
+    }
+
+    #[test]
+    fn first_keeps_the_earliest_row_whole() {
+        let chunks = [chunk(&[(1, None), (2, Some(20))]), chunk(&[(1, Some(11)), (0, Some(0))])];
+        assert_eq!(merged(Dedup::First, TimeRange::ALL, &chunks), [(0, Some(0)), (1, None), (2, Some(20))]);
+    }
+
+    #[test]
+    fn off_keeps_every_row_in_commit_order() {
+        let chunks = [chunk(&[(1, Some(1)), (2, Some(2))]), chunk(&[(1, Some(3))])];
+        assert_eq!(merged(Dedup::Off, TimeRange::ALL, &chunks), [(1, Some(1)), (1, Some(3)), (2, Some(2))]);
+    }
+
+    #[test]
+    fn rows_outside_the_range_are_left_out() {
+        let chunks = [chunk(&[(i64::MIN, Some(1)), (5, Some(2)), (i64::MAX, Some(3))])];
+        let range = TimeRange { start_ns: 0, end_ns: i64::MAX };
+        assert_eq!(merged(Dedup::Last, range, &chunks), [(5, Some(2)), (i64::MAX, Some(3))]);
+    }
+}

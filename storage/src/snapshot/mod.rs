@@ -1,0 +1,27 @@
+//! What a query sees: a manifest version and a commit sequence number, and the one scan interface over both.
+//!
+//! A [`Snapshot`] pins its segments and memtables; flush, compaction and retention never change it. The scan goes from
+//! tag predicates to series ([`TableSnapshot::series`]) to blocks of at most one vector of rows in time order
+//! ([`SeriesScan`]), duplicates resolved. It knows no SQL.
+
+mod block;
+mod filter;
+mod index;
+mod merge;
+mod run;
+mod scan;
+mod scratch;
+mod series_set;
+mod table;
+mod version;
+mod view;
+
+pub use block::{Block, BlockTimes, BlockValues};
+pub use filter::{TagFilter, TagPredicate, TagTerm};
+pub use scan::SeriesScan;
+pub use series_set::{SeriesHandle, SeriesSet, TagValues};
+pub use table::TableSnapshot;
+pub use view::Snapshot;
+
+pub(crate) use merge::merge_chunks;
+pub(crate) use version::{DamagedSegment, Version};

@@ -1,0 +1,173 @@
+//! A run: rows of one series from one source in time order, within the scanned range.
+
+use std::sync::Arc;
+
+use crate::memtable::{RowChunk, TimeOrder};
+use crate::segment::{Section, SeriesEntry};
+use crate::types::TimeRange;
+
+/// Rows of one series from one source.
+#[derive(Debug, Clone)]
+pub(super) enum Run {
+    /// Rows of a segment section.
+    Section(SectionRun),
+    /// Rows in memory.
+    Chunk(ChunkRun),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct SectionRun {
+    /// Position of the section in the table's list.
+    pub(super) section: usize,
+    pub(super) entry: SeriesEntry,
+    /// Next row to read, in the section.
+    pub(super) row: u32,
+    pub(super) row_end: u32,
+    /// First and last time that its rows within the scanned range may have.
+    pub(super) bounds: TimeRange,
+    /// Whether rows outside the scanned range may be among them.
+    pub(super) trim: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct ChunkRun {
+    pub(super) chunk: Arc<RowChunk>,
+    /// Next row to read.
+    pub(super) row: usize,
+    pub(super) row_end: usize,
+}
+
+impl Run {
+    /// First and last time of the run.
+    pub(super) fn bounds(&self) -> TimeRange {
+        match self {
+            Self::Section(run) => run.bounds,
+            Self::Chunk(run) => run.chunk.bounds,
+        }
+    }
+
+    /// Whether the rows can be served as they are when no other run overlaps them.
+    pub(super) fn is_sorted(&self) -> bool {
+        match self {
+            Self::Section(_) => true,
+            Self::Chunk(run) => run.chunk.order == TimeOrder::StrictlyIncreasing,
+        }
+    }
+
+    /// The run of a section's series within `range`; `None` when no row can be in it.
+    pub(super) fn of_section(position: usize, section: &Section, series: usize, range: TimeRange) -> Option<Self> {
+        let entry = section.series(series);
+        let bounds = TimeRange { start_ns: entry.min_time, end_ns: entry.max_time };
+        if !bounds.overlaps(range) {
+            return None;
+        }
+        let mut run = SectionRun {
+            section: position,
+            entry,
+            row: entry.row_start,
+            row_end: entry.row_start + entry.row_count,
+            bounds: bounds.intersect(range),
+            trim: !range.covers(bounds),
+        };
+        if run.trim && entry.step_ns > 0 {
+            // A regular series: row numbers follow from times.
+            let first = rows_before(&entry, range.start_ns);
+            let end = match range.end_ns.checked_add(1) {
+                Some(end) => rows_before(&entry, end),
+                None => u64::from(entry.row_count),
+            };
+            run.row = entry.row_start + first as u32;
+            run.row_end = entry.row_start + end as u32;
+            run.trim = false;
+            if run.row >= run.row_end {
+                return None;
+            }
+        } else if run.trim {
+            narrow_to_vectors(&mut run, section, range);
+        }
+        Some(Self::Section(run))
+    }
+
+    /// The run of a chunk that is sorted, within `range`; a chunk in mixed order comes whole.
+    pub(super) fn of_chunk(chunk: &Arc<RowChunk>, range: TimeRange) -> Option<Self> {
+        if !chunk.bounds.overlaps(range) {
+            return None;
+        }
+        let (mut row, mut row_end) = (0, chunk.times.len());
+        if chunk.order == TimeOrder::StrictlyIncreasing {
+            if !range.covers(chunk.bounds) {
+                row = chunk.times.partition_point(|&time| time < range.start_ns);
+                row_end = chunk.times.partition_point(|&time| time <= range.end_ns);
+            }
+            if row >= row_end {
+                return None;
+            }
+        }
+        Some(Self::Chunk(ChunkRun { chunk: Arc::clone(chunk), row, row_end }))
+    }
+}
+
+/// Leaves out the vectors at both ends that hold no row in `range`, so that a merge does not read them.
+fn narrow_to_vectors(run: &mut SectionRun, section: &Section, range: TimeRange) {
+    while run.row < run.row_end {
+        let vector = section.vector_of_row(run.row);
+        if section.time_zone(vector).1 >= range.start_ns {
+            break;
+        }
+        run.row = section.vector_rows(vector).end.min(run.row_end);
+    }
+    while run.row < run.row_end {
+        let vector = section.vector_of_row(run.row_end - 1);
+        if section.time_zone(vector).0 <= range.end_ns {
+            break;
+        }
+        run.row_end = section.vector_rows(vector).start.max(run.row);
+    }
+}
+
+/// How many rows of a regular series are before `time_ns`.
+fn rows_before(entry: &SeriesEntry, time_ns: i64) -> u64 {
+    if time_ns <= entry.min_time {
+        return 0;
+    }
+    // The difference of two i64 fits u64, and so does the rounded quotient.
+    let distance = time_ns.wrapping_sub(entry.min_time) as u64;
+    distance.div_ceil(entry.step_ns as u64).min(u64::from(entry.row_count))
+}
+
+/// A cluster of runs that overlap in time and must be merged, or a single run that needs no merge.
+pub(super) enum Cluster {
+    Single(Run),
+    Overlapping(Vec<Run>),
+}
+
+/// Puts runs, given in commit order, into clusters in time order.
+pub(super) fn cluster(runs: Vec<Run>) -> Vec<Cluster> {
+    let mut ordered: Vec<(usize, Run)> = runs.into_iter().enumerate().collect();
+    ordered.sort_by_key(|(commit_order, run)| (run.bounds().start_ns, *commit_order));
+    let mut clusters = Vec::with_capacity(ordered.len());
+    let mut open: Vec<(usize, Run)> = Vec::new();
+    let mut open_end = i64::MIN;
+    for (commit_order, run) in ordered {
+        let bounds = run.bounds();
+        if !open.is_empty() && bounds.start_ns > open_end {
+            clusters.push(close(std::mem::take(&mut open)));
+            open_end = i64::MIN;
+        }
+        open_end = open_end.max(bounds.end_ns);
+        open.push((commit_order, run));
+    }
+    if !open.is_empty() {
+        clusters.push(close(open));
+    }
+    clusters
+}
+
+fn close(mut runs: Vec<(usize, Run)>) -> Cluster {
+    if runs.len() == 1 && runs[0].1.is_sorted() {
+        return Cluster::Single(runs.remove(0).1);
+    }
+    // Merging resolves duplicates by commit order.
+    runs.sort_by_key(|(commit_order, _)| *commit_order);
+    Cluster::Overlapping(runs.into_iter().map(|(_, run)| run).collect())
+}

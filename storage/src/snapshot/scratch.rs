@@ -1,0 +1,118 @@
+//! Decoded vectors of a scan, kept between blocks and between series.
+//!
+//! Small series share vectors: the vector that was decoded for one series mostly holds the next one too, so each buffer
+//! remembers what it holds.
+
+use crate::encoding::{VECTOR_LEN, Validity};
+use crate::error::Result;
+use crate::segment::{Section, SectionColumn};
+
+/// Names a vector of a section of the scanned table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct VectorKey {
+    pub(super) section: usize,
+    pub(super) vector: usize,
+}
+
+/// Buffers of one scan.
+#[derive(Debug)]
+pub(super) struct ScanScratch {
+    pub(super) times: TimesScratch,
+    pub(super) fields: Vec<FieldScratch>,
+}
+
+impl ScanScratch {
+    pub(super) fn new(field_count: usize) -> Self {
+        Self { times: TimesScratch::default(), fields: (0..field_count).map(|_| FieldScratch::default()).collect() }
+    }
+}
+
+/// The decoded time vector.
+#[derive(Debug, Default)]
+pub(super) struct TimesScratch {
+    key: Option<VectorKey>,
+    values: Option<Box<[i64; VECTOR_LEN]>>,
+}
+
+impl TimesScratch {
+    /// Decodes a vector unless it is there already.
+    pub(super) fn load(&mut self, key: VectorKey, section: &Section) -> Result<&[i64; VECTOR_LEN]> {
+        let values = self.values.get_or_insert_with(|| Box::new([0; VECTOR_LEN]));
+        if self.key != Some(key) {
+            self.key = None;
+            section.decode_times(key.vector, values)?;
+            self.key = Some(key);
+        }
+        Ok(values)
+    }
+}
+
+/// The decoded vector of one field.
+#[derive(Debug)]
+pub(super) struct FieldScratch {
+    key: Option<VectorKey>,
+    i64s: Option<Box<[i64; VECTOR_LEN]>>,
+    f64s: Option<Box<[f64; VECTOR_LEN]>>,
+    validity_key: Option<VectorKey>,
+    validity: Validity,
+}
+
+impl Default for FieldScratch {
+    fn default() -> Self {
+        Self { key: None, i64s: None, f64s: None, validity_key: None, validity: Validity::AllValid }
+    }
+}
+
+impl FieldScratch {
+    /// The buffer for integers that do not come from a vector.
+    pub(super) fn i64_buffer(&mut self) -> &mut [i64; VECTOR_LEN] {
+        self.key = None;
+        self.i64s.get_or_insert_with(|| Box::new([0; VECTOR_LEN]))
+    }
+
+    /// The buffer for floats that do not come from a vector.
+    pub(super) fn f64_buffer(&mut self) -> &mut [f64; VECTOR_LEN] {
+        self.key = None;
+        self.f64s.get_or_insert_with(|| Box::new([0.0; VECTOR_LEN]))
+    }
+
+    /// Decodes an integer vector unless it is there already.
+    pub(super) fn load_i64(&mut self, key: VectorKey, column: &SectionColumn) -> Result<()> {
+        if self.key != Some(key) {
+            self.key = None;
+            column.decode_i64(key.vector, self.i64s.get_or_insert_with(|| Box::new([0; VECTOR_LEN])))?;
+            self.key = Some(key);
+        }
+        Ok(())
+    }
+
+    /// Decodes a float vector unless it is there already.
+    pub(super) fn load_f64(&mut self, key: VectorKey, column: &SectionColumn) -> Result<()> {
+        if self.key != Some(key) {
+            self.key = None;
+            column.decode_f64(key.vector, self.f64s.get_or_insert_with(|| Box::new([0.0; VECTOR_LEN])))?;
+            self.key = Some(key);
+        }
+        Ok(())
+    }
+
+    /// The validity of a vector.
+    pub(super) fn validity(&mut self, key: VectorKey, column: &SectionColumn) -> Result<Validity> {
+        if self.validity_key != Some(key) {
+            self.validity_key = None;
+            self.validity = column.validity(key.vector)?;
+            self.validity_key = Some(key);
+        }
+        Ok(self.validity)
+    }
+
+    /// The integers that were loaded last.
+    pub(super) fn i64s(&self) -> &[i64] {
+        self.i64s.as_ref().map_or(&[], |values| values.as_slice())
+    }
+
+    /// The floats that were loaded last.
+    pub(super) fn f64s(&self) -> &[f64] {
+        self.f64s.as_ref().map_or(&[], |values| values.as_slice())
+    }
+}

@@ -1,0 +1,56 @@
+//! The whole database as a query sees it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::table::TableSnapshot;
+use super::version::Version;
+use crate::error::{Error, Result};
+use crate::memtable::Memtable;
+use crate::types::{CommitSeq, TableSchema};
+
+/// The database at one commit. Cheap to clone; nothing that happens later changes what it shows.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    version: Arc<Version>,
+    /// Oldest first.
+    memtables: Arc<[Arc<Memtable>]>,
+    visible: CommitSeq,
+    /// Where the database is, for messages.
+    dir: Arc<PathBuf>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(
+        version: Arc<Version>,
+        memtables: Arc<[Arc<Memtable>]>,
+        visible: CommitSeq,
+        dir: Arc<PathBuf>,
+    ) -> Self {
+        Self { version, memtables, visible, dir }
+    }
+
+    /// The last commit that the snapshot shows.
+    pub fn commit_seq(&self) -> CommitSeq {
+        self.visible
+    }
+
+    /// The schemas of all tables.
+    pub fn tables(&self) -> impl Iterator<Item = &Arc<TableSchema>> {
+        self.version.schemas()
+    }
+
+    /// One table.
+    ///
+    /// # Errors
+    /// `TableNotFound`; `Corruption` when a segment with rows of the table could not be opened.
+    pub fn table(&self, namespace: &str, name: &str) -> Result<TableSnapshot> {
+        let state =
+            self.version.table(namespace, name).ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
+        if let Some(damage) = &state.damage {
+            let reason = format!("table '{name}' lost a segment ({damage}); restore it from a backup");
+            return Err(Error::corruption(&self.dir, 0, reason));
+        }
+        Ok(TableSnapshot::new(Arc::clone(state), Arc::clone(&self.memtables), self.visible))
+    }
+}

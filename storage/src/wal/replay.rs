@@ -1,0 +1,352 @@
+//! Reads the log back after a restart, one record at a time.
+//!
+//! Invariants:
+//! - Every record that was known to be durable is delivered, or the range in which it stood is reported as damaged.
+//! - What is delivered of the unsynced tail is a prefix of it: records behind a hole are dropped with it, although the
+//!   disk may hold them, for their writers were never answered and commits are found in order or not at all.
+//! - All that was delivered is durable when `replay` returns, so a second crash takes nothing back.
+//!
+//! A hole is damage when a later record says that the lost ones were synced, or when a later file exists, since a file
+//! is synced before the next is made. Otherwise it is a torn tail. A damaged file is copied to `quarantine/` beside the
+//! log before anything can remove it. Steps: read all headers; deliver file after file; cut and sync the last file.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::commit::decode_commit;
+use super::file::{self, FORMAT, HEADER_BYTES, SealedFile};
+use crate::error::Result;
+use crate::framing::{FileHeader, Found, RecordScanner};
+use crate::io::{Io, IoFile, OpenMode, create_dir_synced};
+use crate::types::{Lsn, SeriesBatch, WalFileId};
+
+/// One step of a copy.
+const COPY_BYTES: usize = 1 << 20;
+
+/// What replay found.
+#[derive(Debug, Clone, Default)]
+pub struct ReplayReport {
+    /// Commits that were delivered.
+    pub commits: u64,
+    /// The last LSN of the log, delivered or not.
+    pub last_lsn: Lsn,
+    /// Bytes of unanswered commits that were cut from the end.
+    pub torn_bytes: u64,
+    /// What was lost, in order.
+    pub damages: Vec<WalDamage>,
+    pub(super) sealed: Vec<SealedFile>,
+    pub(super) next_file: WalFileId,
+}
+
+/// A damaged part of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WalDamage {
+    /// The file.
+    pub path: PathBuf,
+    /// First damaged byte.
+    pub start: u64,
+    /// End of the damaged bytes; equal to `start` where records are missing without a trace.
+    pub end: u64,
+    /// First lost commit.
+    pub first_lost: Lsn,
+    /// Last lost commit; below `first_lost` when no commit that was asked for was lost.
+    pub last_lost: Lsn,
+    /// Where the file was copied to, if that succeeded.
+    pub quarantined: Option<PathBuf>,
+    /// What was found.
+    pub reason: String,
+}
+
+impl WalDamage {
+    /// Number of lost commits.
+    pub fn lost_commits(&self) -> u64 {
+        (self.last_lost.0 + 1).saturating_sub(self.first_lost.0)
+    }
+}
+
+/// Delivers every commit above `after` to `sink`, in LSN order.
+///
+/// # Errors
+/// Those of `sink` and of the file system, and `UnsupportedVersion` before anything is changed. Damage is no error: it is
+/// in the report.
+pub fn replay(
+    io: &dyn Io,
+    dir: &Path,
+    after: Lsn,
+    sink: impl FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>,
+) -> Result<ReplayReport> {
+    let mut report = ReplayReport { next_file: WalFileId(1), ..ReplayReport::default() };
+    if !io.exists(dir)? {
+        return Ok(report);
+    }
+    let ids = file::list(io, dir)?;
+    let Some(last_id) = ids.last().copied() else { return Ok(report) };
+    report.next_file = last_id.next();
+    for &id in &ids {
+        // Only for its error: an unknown version must stop everything while every file is as it was.
+        file::read_header(&*io.open(&file::path_of(dir, id), OpenMode::Read)?, id)?;
+    }
+    let mut replay = Replay { io, dir, after, sink, seen: None, unsettled: false, report };
+    for &id in &ids {
+        replay.file(id, id == last_id)?;
+    }
+    replay.report.last_lsn = Lsn(replay.seen.unwrap_or(0));
+    Ok(replay.report)
+}
+
+struct Replay<'a, S> {
+    io: &'a dyn Io,
+    dir: &'a Path,
+    after: Lsn,
+    sink: S,
+    /// The last LSN that was delivered, skipped or found to be lost; `None` before the first file.
+    seen: Option<u64>,
+    /// The last damage of the report does not know yet which commits it lost.
+    unsettled: bool,
+    report: ReplayReport,
+}
+
+/// Where the valid part of a file ends and what of it is not known to be durable.
+struct Tail {
+    end: u64,
+    /// LSN and offset of the last records, from the first that may not be durable.
+    unsynced: VecDeque<(u64, u64)>,
+    records: u64,
+}
+
+impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
+    fn file(&mut self, id: WalFileId, is_last: bool) -> Result<()> {
+        let path = file::path_of(self.dir, id);
+        let mode = if is_last { OpenMode::ReadWrite } else { OpenMode::Read };
+        let file = self.io.open(&path, mode)?;
+        let header = file::read_header(&*file, id)?;
+        let mut scanner = RecordScanner::new(file.clone(), FORMAT, id.0)?;
+        let start = match header {
+            Some(header) => {
+                self.header(&path, header);
+                HEADER_BYTES
+            }
+            None => match scanner.next_valid(0)? {
+                Some((start, _)) => {
+                    self.damage(&path, 0, start.min(HEADER_BYTES), "the header of the file is damaged");
+                    // The first record stands right behind the header unless it is damaged too.
+                    HEADER_BYTES
+                }
+                // Its making did not end: until it did, no record was written to it.
+                None if scanner.is_zero_from(HEADER_BYTES)? => return self.remove(&path),
+                None => {
+                    let byte_len = scanner.file_len();
+                    self.damage(&path, 0, byte_len, "no record of the file can be read");
+                    let last_lsn = Lsn(self.seen.unwrap_or(0));
+                    self.report.sealed.push(SealedFile { id, last_lsn, byte_len });
+                    return Ok(());
+                }
+            },
+        };
+        let tail = self.records(&path, &mut scanner, start, is_last)?;
+        if is_last {
+            self.finish(&file, &mut scanner, &tail)?;
+        }
+        if tail.records == 0 && is_last {
+            return self.remove(&path);
+        }
+        let last_lsn = Lsn(self.seen.unwrap_or(0));
+        self.report.sealed.push(SealedFile { id, last_lsn, byte_len: tail.end });
+        Ok(())
+    }
+
+    /// Takes the header of a file: what the log held before it, and where it goes on.
+    fn header(&mut self, path: &Path, header: FileHeader) {
+        let due = self.seen.map_or(self.after.0.min(header.predecessor), |seen| seen) + 1;
+        if header.predecessor >= due {
+            self.missing(path, 0, due, header.predecessor);
+        }
+        self.settle(header.predecessor);
+        let seen = self.seen.unwrap_or(0).max(header.predecessor).max(header.first.saturating_sub(1));
+        self.seen = Some(seen);
+    }
+
+    /// Delivers the records of a file.
+    fn records(&mut self, path: &Path, scanner: &mut RecordScanner, start: u64, is_last: bool) -> Result<Tail> {
+        let mut tail = Tail { end: start, unsynced: VecDeque::new(), records: 0 };
+        loop {
+            let (resume_at, lost_lsn, reason) = match scanner.at(tail.end)? {
+                Found::Record(header, payload) => {
+                    let lsn = header.sequence;
+                    while tail.unsynced.front().is_some_and(|(lsn, _)| *lsn <= header.synced) {
+                        tail.unsynced.pop_front();
+                    }
+                    tail.unsynced.push_back((lsn, tail.end));
+                    let (offset, end) = (tail.end, tail.end + header.record_len());
+                    tail.end = end;
+                    tail.records += 1;
+                    self.record(path, offset..end, lsn, payload)?;
+                    continue;
+                }
+                Found::End => break,
+                Found::DamagedPayload(header) => {
+                    let lsn = header.sequence;
+                    (tail.end + header.record_len(), Some(lsn), "the payload of a record does not match its checksum")
+                }
+                Found::Damage => (tail.end + 8, None, "not a record"),
+            };
+            let due = self.seen.unwrap_or(self.after.0) + 1;
+            if is_last && !is_durable(scanner, resume_at, due)? {
+                break;
+            }
+            let next = scanner.next_valid(resume_at)?.map(|(offset, _)| offset);
+            // Behind a record whose length is known the next one may be damaged in its own way.
+            let end = match (lost_lsn, next) {
+                (Some(_), _) => resume_at.min(scanner.file_len()),
+                (None, Some(next)) => next,
+                (None, None) => scanner.file_len(),
+            };
+            self.damage(path, tail.end, end, reason);
+            if let Some(lsn) = lost_lsn.filter(|lsn| *lsn >= due) {
+                self.settle(lsn);
+                self.seen = Some(lsn);
+            }
+            tail.end = end;
+        }
+        Ok(tail)
+    }
+
+    fn record(&mut self, path: &Path, range: std::ops::Range<u64>, lsn: u64, payload: &[u8]) -> Result<()> {
+        let due = self.seen.map_or(self.after.0.min(lsn.saturating_sub(1)), |seen| seen) + 1;
+        if lsn < due {
+            self.damage(path, range.start, range.end, "a record stands behind one of a later commit");
+            self.settle(due - 1);
+            return Ok(());
+        }
+        if lsn > due {
+            self.missing(path, range.start, due, lsn - 1);
+        }
+        self.settle(lsn - 1);
+        self.seen = Some(lsn);
+        if lsn <= self.after.0 {
+            return Ok(());
+        }
+        match decode_commit(payload) {
+            Ok(commit) => {
+                self.report.commits += 1;
+                (self.sink)(Lsn(lsn), commit)
+            }
+            Err(error) => {
+                self.seen = Some(lsn - 1);
+                self.damage(path, range.start, range.end, &error.to_string());
+                self.settle(lsn);
+                self.seen = Some(lsn);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reports a damaged range. Which commits it lost is known when the next LSN is.
+    fn damage(&mut self, path: &Path, start: u64, end: u64, reason: &str) {
+        let first_lost = Lsn(self.seen.unwrap_or(0).max(self.after.0) + 1);
+        let last_lost = Lsn(first_lost.0 - 1);
+        tracing::error!(path = %path.display(), start, end, reason, "the write-ahead log is damaged");
+        let quarantined = self.quarantine(path);
+        let (path, reason) = (path.to_path_buf(), reason.to_owned());
+        self.report.damages.push(WalDamage { path, start, end, first_lost, last_lost, quarantined, reason });
+        self.unsettled = true;
+    }
+
+    /// Accounts for commits that are not where they are due: by the damage before, else by one of no bytes.
+    fn missing(&mut self, path: &Path, offset: u64, first: u64, last: u64) {
+        if !self.unsettled && last > self.after.0 {
+            self.seen = Some(self.seen.unwrap_or(0).max(first - 1));
+            self.damage(path, offset, offset, "records that stood before are missing");
+        }
+    }
+
+    /// Everything up to `lsn` that was not seen was lost in the damage before.
+    fn settle(&mut self, lsn: u64) {
+        if std::mem::take(&mut self.unsettled) {
+            let damage = self.report.damages.last_mut().expect("a damage was reported before it is settled");
+            damage.last_lost = damage.last_lost.max(Lsn(lsn));
+        }
+    }
+
+    /// Copies a file away, once. A failure costs the copy, not the opening of the database.
+    fn quarantine(&self, path: &Path) -> Option<PathBuf> {
+        let dir = self.dir.parent()?.join("quarantine");
+        let target = dir.join(path.file_name()?);
+        match copy(self.io, path, &dir, &target) {
+            Ok(()) => Some(target),
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "a damaged file could not be copied to quarantine");
+                None
+            }
+        }
+    }
+
+    /// Cuts what is torn and makes the rest durable.
+    fn finish(&mut self, file: &Arc<dyn IoFile>, scanner: &mut RecordScanner, tail: &Tail) -> Result<()> {
+        if !scanner.is_zero_from(tail.end)? {
+            self.report.torn_bytes = scanner.file_len() - tail.end;
+        }
+        // A sync that failed before the restart has left these bytes readable, yet clean and perhaps not on the disk. A
+        // sync of now would not write them; writing them again does.
+        let mut offset = tail.unsynced.front().map_or(tail.end, |(_, offset)| *offset);
+        let mut buffer = Vec::new();
+        while offset < tail.end {
+            let len = usize::try_from(tail.end - offset).unwrap_or(usize::MAX).min(COPY_BYTES);
+            buffer.resize(len, 0);
+            file.read_exact_at(offset, &mut buffer)?;
+            file.write_all_at(offset, &buffer)?;
+            offset += len as u64;
+        }
+        if scanner.file_len() > tail.end {
+            file.set_len(tail.end)?;
+        }
+        file.sync()
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        self.io.remove(path)?;
+        self.io.sync_dir(self.dir)
+    }
+}
+
+/// Whether a valid record at or after `offset` says that the record `due` was durable.
+fn is_durable(scanner: &mut RecordScanner, offset: u64, due: u64) -> Result<bool> {
+    let mut offset = offset;
+    while let Some((start, header)) = scanner.next_valid(offset)? {
+        if header.synced >= due {
+            return Ok(true);
+        }
+        offset = start + header.record_len();
+    }
+    Ok(false)
+}
+
+fn copy(io: &dyn Io, path: &Path, dir: &Path, target: &Path) -> Result<()> {
+    if io.exists(target)? {
+        // Of an earlier opening: it holds the damage as it was first seen.
+        return Ok(());
+    }
+    create_dir_synced(io, dir)?;
+    let temporary = target.with_extension("tmp");
+    if io.exists(&temporary)? {
+        io.remove(&temporary)?;
+    }
+    let source = io.open(path, OpenMode::Read)?;
+    let copy = io.open(&temporary, OpenMode::CreateNew)?;
+    let (mut offset, len) = (0, source.len()?);
+    let mut buffer = Vec::new();
+    while offset < len {
+        buffer.resize(usize::try_from(len - offset).unwrap_or(usize::MAX).min(COPY_BYTES), 0);
+        source.read_exact_at(offset, &mut buffer)?;
+        copy.write_all_at(offset, &buffer)?;
+        offset += buffer.len() as u64;
+    }
+    copy.sync()?;
+    io.rename(&temporary, target)?;
+    io.sync_dir(dir)
+}
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;
