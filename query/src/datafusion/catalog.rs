@@ -1,0 +1,97 @@
+//! The tables that a statement can name: those of the snapshot, and files.
+//!
+//! Nothing is listed in advance: a name is looked up when a statement uses it.
+
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::DataFusionError;
+use lynxstore_storage::snapshot::Snapshot;
+
+use super::error::to_datafusion;
+use super::file_table::open_file_table;
+use super::table::SeriesTable;
+use crate::error::Error;
+use crate::files::looks_like_file;
+use crate::options::FileAccess;
+
+/// The name of the only catalog, for DataFusion's sake; statements have no reason to write it.
+pub(super) const CATALOG: &str = "lynxstore";
+
+/// Catalog list and catalog in one: the namespaces of a snapshot.
+#[derive(Clone)]
+pub(super) struct SnapshotCatalog {
+    pub(super) snapshot: Snapshot,
+    pub(super) default_namespace: Arc<str>,
+    pub(super) file_access: FileAccess,
+}
+
+impl Debug for SnapshotCatalog {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotCatalog").field("default_namespace", &self.default_namespace).finish_non_exhaustive()
+    }
+}
+
+impl CatalogProviderList for SnapshotCatalog {
+    fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![CATALOG.to_owned()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        (name == CATALOG).then(|| Arc::new(self.clone()) as Arc<dyn CatalogProvider>)
+    }
+}
+
+impl CatalogProvider for SnapshotCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.snapshot.tables().map(|table| table.namespace.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        // Also for a namespace without tables, so that the error names the table and not the namespace.
+        Some(Arc::new(NamespaceTables { catalog: self.clone(), namespace: name.to_owned() }))
+    }
+}
+
+/// The tables of one namespace and, for the default one, files.
+#[derive(Debug)]
+struct NamespaceTables {
+    catalog: SnapshotCatalog,
+    namespace: String,
+}
+
+#[async_trait]
+impl SchemaProvider for NamespaceTables {
+    fn table_names(&self) -> Vec<String> {
+        let tables = self.catalog.snapshot.tables();
+        tables.filter(|table| table.namespace == self.namespace).map(|table| table.name.clone()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        match self.catalog.snapshot.table(&self.namespace, name) {
+            Ok(table) => return Ok(Some(Arc::new(SeriesTable::new(table)))),
+            Err(lynxstore_storage::Error::TableNotFound { .. }) => {}
+            Err(error) => return Err(to_datafusion(error)),
+        }
+        if *self.namespace != *self.catalog.default_namespace || !looks_like_file(name) {
+            return Err(to_datafusion(lynxstore_storage::Error::TableNotFound { name: name.to_owned() }));
+        }
+        match self.catalog.file_access {
+            FileAccess::Allowed => open_file_table(name).await.map(Some),
+            FileAccess::Denied => Err(to_datafusion(Error::FileAccessDenied { path: name.to_owned() })),
+        }
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.catalog.snapshot.table(&self.namespace, name).is_ok()
+    }
+}

@@ -1,0 +1,265 @@
+//! Runs one statement, synchronously for the caller.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::SessionState;
+use datafusion::execution::context::{SQLOptions, SessionContext};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
+use datafusion::sql::parser::Statement as DataFusionStatement;
+use futures::StreamExt;
+use lynxstore_storage::snapshot::Snapshot;
+use sqlparser::ast::{Query, Statement as SqlStatement};
+
+use super::error::from_datafusion;
+use super::names::settle_names;
+use super::runtime::drive;
+use super::session::session;
+use crate::error::{Error, Result};
+use crate::options::{Cancellation, FileAccess, QueryOptions};
+use crate::scalar::Scalar;
+
+/// Intermediate state of one statement (hash tables, sorts) beyond this spills to temporary files or fails.
+const MEMORY_BYTES_MAX: usize = 1 << 30;
+
+/// What a statement may use.
+#[derive(Debug, Clone)]
+pub(crate) struct RunOptions {
+    /// Namespace of table names without one.
+    pub(crate) namespace: Arc<str>,
+    /// Partitions that run at the same time.
+    pub(crate) threads: usize,
+    /// Whether FROM may name files.
+    pub(crate) file_access: FileAccess,
+    /// A result with more rows fails.
+    pub(crate) rows_out_max: u64,
+    /// Bound of intermediate state.
+    pub(crate) memory_bytes_max: usize,
+}
+
+impl From<&QueryOptions> for RunOptions {
+    fn from(options: &QueryOptions) -> Self {
+        Self {
+            namespace: options.namespace.as_str().into(),
+            threads: options.threads,
+            file_access: options.file_access,
+            rows_out_max: options.rows_out_max,
+            memory_bytes_max: MEMORY_BYTES_MAX,
+        }
+    }
+}
+
+/// The statement: as text, or a query that was parsed already.
+#[derive(Debug, Clone)]
+pub(crate) enum SqlInput {
+    /// SQL text, such as a statement that only DataFusion's parser knows.
+    Text(String),
+    /// A query.
+    Query(Box<Query>),
+}
+
+/// A whole result.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// Columns of every batch.
+    pub(crate) schema: SchemaRef,
+    /// The rows, in order.
+    pub(crate) batches: Vec<RecordBatch>,
+}
+
+/// A part of a result on its way to the caller.
+enum Item {
+    Schema(SchemaRef),
+    Batch(RecordBatch),
+}
+
+/// Runs a statement and collects its rows. `params` stand for `$1`, `$2` and so on.
+///
+/// # Errors
+/// `Parse`, `Plan` and `Unsupported` for the statement, `FileAccessDenied`, `LimitExceeded`, `Cancelled`, `Storage` from
+/// the scan, `Execution` for everything that depends on the data.
+pub(crate) fn run(
+    snapshot: &Snapshot,
+    input: SqlInput,
+    params: &[Scalar],
+    options: &RunOptions,
+    cancellation: &Cancellation,
+) -> Result<Rows> {
+    let mut schema = None;
+    let mut batches = Vec::new();
+    let mut rows: u64 = 0;
+    run_each(
+        snapshot,
+        input,
+        params,
+        options,
+        cancellation,
+        |found| schema = Some(found),
+        |batch| {
+            rows += batch.num_rows() as u64;
+            if rows > options.rows_out_max {
+                return Err(Error::LimitExceeded {
+                    what: "the number of result rows",
+                    limit: options.rows_out_max,
+                    hint: "add a LIMIT, or write the result to a file with COPY",
+                });
+            }
+            batches.push(batch);
+            Ok(())
+        },
+    )?;
+    let schema = schema.expect("the schema comes before the end of a result");
+    Ok(Rows { schema, batches })
+}
+
+/// Runs a statement and hands out its rows as they come: `on_schema` once, then `on_batch` per batch.
+///
+/// # Errors
+/// As [`run`], and what `on_batch` fails with.
+pub(super) fn run_each(
+    snapshot: &Snapshot,
+    input: SqlInput,
+    params: &[Scalar],
+    options: &RunOptions,
+    cancellation: &Cancellation,
+    mut on_schema: impl FnMut(SchemaRef),
+    mut on_batch: impl FnMut(RecordBatch) -> Result<()>,
+) -> Result<()> {
+    let context = session(snapshot.clone(), options)?;
+    let snapshot = snapshot.clone();
+    let params = params.to_vec();
+    drive(
+        async move |sender| {
+            let (state, plan) = plan(&context, &snapshot, input, &params).await?;
+            let physical = state.create_physical_plan(&plan).await.map_err(from_datafusion)?;
+            let physical = yielding_joins(physical).map_err(from_datafusion)?;
+            let mut stream = execute_stream(physical, state.task_ctx()).map_err(from_datafusion)?;
+            if !sender.send(Item::Schema(stream.schema())).await {
+                return Ok(());
+            }
+            while let Some(batch) = stream.next().await {
+                let batch = batch.map_err(from_datafusion)?;
+                if batch.num_rows() > 0 && !sender.send(Item::Batch(batch)).await {
+                    break;
+                }
+            }
+            Ok(())
+        },
+        cancellation,
+        |item| match item {
+            Item::Schema(schema) => {
+                on_schema(schema);
+                Ok(())
+            }
+            Item::Batch(batch) => on_batch(batch),
+        },
+    )
+}
+
+/// Makes joins give way to the scheduler now and then. A join may put out rows for ever from inputs that it has read
+/// already; without a pause it could not be cancelled, and would hold its thread.
+fn yielding_joins(plan: Arc<dyn ExecutionPlan>) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+    let wrapped = plan.transform_up(|node| {
+        if node.children().len() < 2 {
+            return Ok(Transformed::no(node));
+        }
+        Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>))
+    })?;
+    Ok(wrapped.data)
+}
+
+/// The plan of a statement as indented text, without running it.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn explain(snapshot: &Snapshot, input: SqlInput, params: &[Scalar], options: &RunOptions) -> Result<String> {
+    let context = session(snapshot.clone(), options)?;
+    let snapshot = snapshot.clone();
+    let params = params.to_vec();
+    let mut text = String::new();
+    drive(
+        async move |sender| {
+            let (state, plan) = plan(&context, &snapshot, input, &params).await?;
+            let physical = state.create_physical_plan(&plan).await.map_err(from_datafusion)?;
+            sender.send(displayable(physical.as_ref()).indent(false).to_string()).await;
+            Ok(())
+        },
+        &Cancellation::new(),
+        |plan| {
+            text = plan;
+            Ok(())
+        },
+    )?;
+    Ok(text)
+}
+
+async fn plan(
+    context: &SessionContext,
+    snapshot: &Snapshot,
+    input: SqlInput,
+    params: &[Scalar],
+) -> Result<(SessionState, LogicalPlan)> {
+    let state = context.state();
+    let statement = match input {
+        SqlInput::Text(text) => {
+            let dialect = state.config_options().sql_parser.dialect;
+            state.sql_to_statement(&text, &dialect).map_err(from_datafusion)?
+        }
+        SqlInput::Query(query) => DataFusionStatement::Statement(Box::new(SqlStatement::Query(query))),
+    };
+    let namespace = &state.config_options().catalog.default_schema;
+    let statement = read_only(statement, snapshot, namespace)?;
+    let plan = state.statement_to_plan(statement).await.map_err(from_datafusion)?;
+    // The statement was a query; this also refuses what may hide inside one.
+    let rules = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    rules.verify_plan(&plan).map_err(from_datafusion)?;
+    let plan = if params.is_empty() {
+        plan
+    } else {
+        let values: Vec<ScalarValue> = params.iter().map(scalar_value).collect();
+        plan.with_param_values(ParamValues::from(values)).map_err(from_datafusion)?
+    };
+    Ok((state, plan))
+}
+
+/// The statement with its names settled, when it is a query or explains one. Changes go through the storage engine or
+/// not at all.
+fn read_only(statement: DataFusionStatement, snapshot: &Snapshot, namespace: &str) -> Result<DataFusionStatement> {
+    match statement {
+        DataFusionStatement::Statement(mut inner) if matches!(*inner, SqlStatement::Query(_)) => {
+            settle_names(&mut inner, snapshot, namespace);
+            Ok(DataFusionStatement::Statement(inner))
+        }
+        DataFusionStatement::Explain(mut explain) => {
+            explain.statement = Box::new(read_only(*explain.statement, snapshot, namespace)?);
+            Ok(DataFusionStatement::Explain(explain))
+        }
+        other => {
+            let text = other.to_string();
+            let what = text.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+            Err(Error::Unsupported {
+                what: format!("the statement {what}"),
+                hint: "general SQL is for queries; write with INSERT, COPY or the API".into(),
+            })
+        }
+    }
+}
+
+fn scalar_value(scalar: &Scalar) -> ScalarValue {
+    match scalar {
+        Scalar::Null => ScalarValue::Null,
+        Scalar::Bool(value) => ScalarValue::Boolean(Some(*value)),
+        Scalar::I64(value) => ScalarValue::Int64(Some(*value)),
+        Scalar::U64(value) => ScalarValue::UInt64(Some(*value)),
+        Scalar::F64(value) => ScalarValue::Float64(Some(*value)),
+        Scalar::Text(value) => ScalarValue::Utf8(Some(value.to_string())),
+        Scalar::Binary(value) => ScalarValue::Binary(Some(value.to_vec())),
+        Scalar::Time(ns) => ScalarValue::TimestampNanosecond(Some(*ns), None),
+        Scalar::Interval(interval) => ScalarValue::new_interval_mdn(interval.months, interval.days, interval.nanos),
+    }
+}

@@ -1,0 +1,223 @@
+//! Grouping by any expressions: keys become comparable byte rows, a hash table numbers them.
+
+use std::hash::BuildHasher;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int64Array, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int32Type, Int64Type};
+use arrow::row::{RowConverter, Rows, SortField};
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::batch_scan::{BATCH_ROWS, BatchScan};
+use super::context::ExecContext;
+use super::expr::evaluate;
+use super::project::filter_columns;
+use super::source::Source;
+use super::states::{GroupStates, Layout};
+use crate::error::{Error, Result};
+use crate::plan::{Aggregation, Expr, SelectPlan};
+
+/// Groups by key, numbered in order of first sight, with their states.
+pub(crate) struct HashGroups<'a> {
+    keys: &'a [Expr],
+    layout: &'a Layout,
+    /// Per key that is a tag column the values behind its codes: all batches of a scan share them, so the codes alone
+    /// are the key. `None` for every other key, and before the first row.
+    tag_values: Vec<Option<ArrayRef>>,
+    converter: RowConverter,
+    rows: Rows,
+    table: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    states: GroupStates,
+}
+
+/// Columns of the groups of a grouping: keys, then aggregates.
+pub(crate) type GroupColumns = (Vec<ArrayRef>, usize);
+
+/// Runs a grouping over the scan of a plan.
+pub(crate) fn aggregate(
+    plan: &SelectPlan,
+    aggregation: &Aggregation,
+    source: &Source,
+    context: &ExecContext<'_>,
+) -> Result<GroupColumns> {
+    let layout = Layout::new(&aggregation.aggregates);
+    let scan = BatchScan::new(plan, source)?;
+    let partitions = source.partitions(context.threads());
+    let parts = context.map(partitions, |series| {
+        let mut groups = HashGroups::new(&aggregation.keys, &layout)?;
+        scan.run(series, BATCH_ROWS, layout.needs_times(), context, |batch| {
+            let mut columns = batch.columns;
+            // The times pass through the filter as one more column.
+            let with_times = batch.times.is_some();
+            columns.extend(batch.times.map(|times| Arc::new(Int64Array::from(times)) as ArrayRef));
+            let (mut columns, rows) = filter_columns(columns, batch.rows, plan.filter.residual.as_ref())?;
+            let times = if with_times { columns.pop() } else { None };
+            let times = times.as_ref().map(|times| &**times.as_primitive::<Int64Type>().values());
+            groups.add(&columns, rows, times)?;
+            context.check_groups(groups.len())?;
+            Ok(ControlFlow::Continue(source.range))
+        })?;
+        Ok(groups)
+    })?;
+    let mut parts = parts.into_iter();
+    let Some(mut groups) = parts.next() else { return Err(Error::execution("a grouping has no part")) };
+    for part in parts {
+        groups.merge(&part)?;
+        context.check_groups(groups.len())?;
+    }
+    groups.finish()
+}
+
+impl<'a> HashGroups<'a> {
+    fn new(keys: &'a [Expr], layout: &'a Layout) -> Result<Self> {
+        let fields = keys.iter().map(|key| SortField::new(encoded_type(key))).collect();
+        let converter = RowConverter::new(fields).map_err(Error::arrow)?;
+        let rows = converter.empty_rows(0, 0);
+        // Without keys there is one group, also of no rows.
+        let states = GroupStates::new(layout, usize::from(keys.is_empty()));
+        Ok(Self {
+            keys,
+            layout,
+            tag_values: vec![None; keys.len()],
+            converter,
+            rows,
+            table: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            states,
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.states.rows.len()
+    }
+
+    fn add(&mut self, columns: &[ArrayRef], rows: usize, times: Option<&[i64]>) -> Result<()> {
+        if rows == 0 {
+            return Ok(());
+        }
+        let mut keys = Vec::with_capacity(self.keys.len());
+        for (key, values) in self.keys.iter().zip(&mut self.tag_values) {
+            let array = evaluate(key, columns, rows)?.into_array(rows)?;
+            keys.push(match array.as_dictionary_opt::<Int32Type>() {
+                Some(tags) if is_tag(key) => {
+                    *values = Some(Arc::clone(tags.values()));
+                    Arc::new(tags.keys().clone())
+                }
+                _ => to_plain(array)?,
+            });
+        }
+        let arguments = self
+            .layout
+            .arguments
+            .iter()
+            .map(|argument| evaluate(&argument.expr, columns, rows)?.into_array(rows))
+            .collect::<Result<Vec<_>>>()?;
+        let groups = self.number(&keys, rows)?;
+        self.states.add_rows(&arguments, &groups, times)
+    }
+
+    /// The group of every row.
+    fn number(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
+        if keys.is_empty() {
+            return Ok(vec![0; rows]);
+        }
+        let encoded = self.converter.convert_columns(keys).map_err(Error::arrow)?;
+        let mut previous: Option<u32> = None;
+        let groups = encoded.iter().map(|row| {
+            // Rows of a series stand together, so a key is often that of the row before.
+            if let Some(previous) = previous
+                && self.rows.row(previous as usize) == row
+            {
+                return previous;
+            }
+            let hash = self.hasher.hash_one(row.as_ref());
+            let known = &self.rows;
+            let group = match self.table.find(hash, |group| known.row(*group as usize) == row) {
+                Some(group) => *group,
+                None => {
+                    let group = self.rows.num_rows() as u32;
+                    self.rows.push(row);
+                    let (hasher, known) = (&self.hasher, &self.rows);
+                    let rehash = |group: &u32| hasher.hash_one(known.row(*group as usize).as_ref());
+                    self.table.insert_unique(hash, group, rehash);
+                    group
+                }
+            };
+            previous = Some(group);
+            group
+        });
+        let groups = groups.collect();
+        self.states.resize(self.rows.num_rows());
+        Ok(groups)
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<()> {
+        if self.keys.is_empty() {
+            self.states.merge(0, &other.states, 0);
+            return Ok(());
+        }
+        // The rows of another converter of the same fields have the same bytes, but only its own converter reads them.
+        let keys = other.converter.convert_rows(other.rows.iter()).map_err(Error::arrow)?;
+        for (values, others) in self.tag_values.iter_mut().zip(&other.tag_values) {
+            *values = values.take().or_else(|| others.clone());
+        }
+        let groups = self.number(&keys, other.rows.num_rows())?;
+        for (other_group, group) in groups.into_iter().enumerate() {
+            self.states.merge(group as usize, &other.states, other_group);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<GroupColumns> {
+        let count = self.len();
+        let mut columns = self.converter.convert_rows(self.rows.iter()).map_err(Error::arrow)?;
+        for ((column, key), values) in columns.iter_mut().zip(self.keys).zip(self.tag_values) {
+            if is_tag(key) {
+                let values = values.unwrap_or_else(|| Arc::new(StringArray::new_null(0)));
+                let codes = column.as_primitive::<Int32Type>().clone();
+                *column = Arc::new(DictionaryArray::<Int32Type>::try_new(codes, values).map_err(Error::arrow)?);
+            } else if *column.data_type() != key.data_type() {
+                *column = cast(column, &key.data_type()).map_err(Error::arrow)?;
+            }
+        }
+        let groups: Vec<u32> = (0..count as u32).collect();
+        columns.extend(self.states.finish(self.layout, &groups));
+        Ok((columns, count))
+    }
+}
+
+/// Merges equal rows: a grouping by all columns without aggregates.
+pub(crate) fn distinct(columns: &[ArrayRef], rows: usize) -> Result<GroupColumns> {
+    let keys: Vec<Expr> =
+        columns.iter().enumerate().map(|(index, column)| Expr::Column(index, column.data_type().clone())).collect();
+    let layout = Layout::new(&[]);
+    let mut groups = HashGroups::new(&keys, &layout)?;
+    groups.add(columns, rows, None)?;
+    groups.finish()
+}
+
+/// Whether a key is a tag column as it comes from the scan.
+fn is_tag(key: &Expr) -> bool {
+    matches!(key, Expr::Column(_, DataType::Dictionary(..)))
+}
+
+/// The type that a key is encoded in.
+fn encoded_type(key: &Expr) -> DataType {
+    if is_tag(key) { DataType::Int32 } else { plain(&key.data_type()) }
+}
+
+/// A type without dictionaries.
+fn plain(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Dictionary(_, value) => (**value).clone(),
+        other => other.clone(),
+    }
+}
+
+fn to_plain(array: ArrayRef) -> Result<ArrayRef> {
+    let target = plain(array.data_type());
+    if *array.data_type() == target { Ok(array) } else { cast(&array, &target).map_err(Error::arrow) }
+}

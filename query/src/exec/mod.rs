@@ -1,0 +1,29 @@
+//! Runs plans over the scan interface of the storage engine.
+//!
+//! [`run_select`] chooses the way: groupings by tags and a time bucket work on decoded vectors series by series
+//! (`series_aggregate`), all others gather columns (`batch_scan`) and group them by hash (`hash_aggregate`) or project
+//! them (`project`). Large scans are split by series over the threads of [`Workers`]; small ones stay on the caller's.
+
+mod batch_scan;
+mod bucket_runs;
+mod case;
+mod context;
+mod expr;
+mod field_filter;
+mod hash_aggregate;
+mod project;
+mod result;
+mod row_mask;
+mod run;
+mod scalar_function;
+mod series_aggregate;
+mod sort;
+mod source;
+mod states;
+mod tag_groups;
+
+pub(crate) use context::{ExecContext, Workers};
+pub(crate) use expr::evaluate_constant;
+pub(crate) use run::run_select;
+pub(crate) use series_aggregate::groups_by_series;
+pub(crate) use source::tag_filter;

@@ -1,0 +1,11 @@
+//! What aggregates remember per group: one state per argument and group, whatever the number of functions over it.
+
+mod ends;
+mod layout;
+mod number;
+mod output;
+mod value;
+
+pub(super) use layout::{Layout, StateKind};
+pub(super) use number::NumberKind;
+pub(super) use output::{ColumnStates, GroupStates};

@@ -1,0 +1,231 @@
+//! The states of all groups, and how they become result columns.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, TimestampNanosecondArray, UInt64Array};
+use arrow::datatypes::{Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
+
+use super::layout::{Layout, Output, StateKind};
+use super::number::{NumberKind, NumberStates};
+use super::value::{Pick, ValueStates};
+use crate::error::Result;
+use crate::plan::AggregateFunction;
+
+/// The states of one argument.
+#[derive(Debug)]
+pub(crate) enum ColumnStates {
+    /// Numbers of values.
+    Count(Vec<u64>),
+    /// States over numbers.
+    Number(NumberStates),
+    /// States over other values.
+    Value(ValueStates),
+}
+
+/// The states of all groups.
+#[derive(Debug)]
+pub(crate) struct GroupStates {
+    /// Rows per group.
+    pub(crate) rows: Vec<u64>,
+    /// States per argument.
+    pub(crate) columns: Vec<ColumnStates>,
+}
+
+impl GroupStates {
+    /// States of `groups` groups without rows.
+    pub(crate) fn new(layout: &Layout, groups: usize) -> Self {
+        let columns = layout.arguments.iter().map(|argument| match &argument.kind {
+            StateKind::Count => ColumnStates::Count(Vec::new()),
+            StateKind::Number(kind, needs) => ColumnStates::Number(NumberStates::new(*kind, *needs)),
+            StateKind::Value(data_type, needs) => {
+                ColumnStates::Value(ValueStates::new(data_type.clone(), needs.bounds, needs.ends))
+            }
+        });
+        let mut states = Self { rows: Vec::new(), columns: columns.collect() };
+        states.resize(groups);
+        states
+    }
+
+    /// Makes room for `groups` groups.
+    pub(crate) fn resize(&mut self, groups: usize) {
+        self.rows.resize(groups, 0);
+        for column in &mut self.columns {
+            match column {
+                ColumnStates::Count(counts) => counts.resize(groups, 0),
+                ColumnStates::Number(states) => states.resize(groups),
+                ColumnStates::Value(states) => states.resize(groups),
+            }
+        }
+    }
+
+    /// Adds one row per group id; `arguments` are the evaluated arguments, as long as `groups`.
+    pub(crate) fn add_rows(&mut self, arguments: &[ArrayRef], groups: &[u32], times: Option<&[i64]>) -> Result<()> {
+        for &group in groups {
+            self.rows[group as usize] += 1;
+        }
+        for (column, array) in self.columns.iter_mut().zip(arguments) {
+            match column {
+                ColumnStates::Count(counts) => {
+                    // A column that is NULL by its type has no bits of its own.
+                    let nulls = array.logical_nulls();
+                    for (row, &group) in groups.iter().enumerate() {
+                        counts[group as usize] += u64::from(nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)));
+                    }
+                }
+                ColumnStates::Number(states) => add_numbers(states, array, groups, times),
+                ColumnStates::Value(states) => states.add(array, groups, times)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a group of other states of the same layout.
+    pub(crate) fn merge(&mut self, group: usize, other: &Self, other_group: usize) {
+        self.rows[group] += other.rows[other_group];
+        for (column, other) in self.columns.iter_mut().zip(&other.columns) {
+            match (column, other) {
+                (ColumnStates::Count(counts), ColumnStates::Count(others)) => counts[group] += others[other_group],
+                (ColumnStates::Number(states), ColumnStates::Number(other)) => states.merge(group, other, other_group),
+                (ColumnStates::Value(states), ColumnStates::Value(other)) => states.merge(group, other, other_group),
+                _ => {}
+            }
+        }
+    }
+
+    /// The result columns of the aggregates, one row per entry of `groups`.
+    pub(crate) fn finish(&self, layout: &Layout, groups: &[u32]) -> Vec<ArrayRef> {
+        layout.outputs.iter().map(|output| self.finish_one(output, groups)).collect()
+    }
+
+    fn finish_one(&self, output: &Output, groups: &[u32]) -> ArrayRef {
+        let Some(argument) = output.argument else {
+            return Arc::new(
+                groups.iter().map(|&group| Some(self.rows[group as usize] as i64)).collect::<Int64Array>(),
+            );
+        };
+        let column = &self.columns[argument];
+        if output.function == AggregateFunction::Count {
+            let count = |group: u32| match column {
+                ColumnStates::Count(counts) => counts[group as usize],
+                ColumnStates::Number(states) => states.counts[group as usize],
+                ColumnStates::Value(states) => states.count(group as usize),
+            };
+            return Arc::new(
+                groups.iter().map(|&group| count(group) as i64).collect::<Vec<_>>().into_iter().collect::<Int64Array>(),
+            );
+        }
+        match column {
+            ColumnStates::Number(states) => finish_number(states, output.function, groups),
+            ColumnStates::Value(states) => {
+                let pick = match output.function {
+                    AggregateFunction::Min => Pick::Min,
+                    AggregateFunction::Max => Pick::Max,
+                    AggregateFunction::First => Pick::First,
+                    _ => Pick::Last,
+                };
+                states.finish(pick, groups)
+            }
+            // Only `count` is laid out without values.
+            ColumnStates::Count(_) => Arc::new(Int64Array::new_null(groups.len())),
+        }
+    }
+}
+
+fn add_numbers(states: &mut NumberStates, array: &ArrayRef, groups: &[u32], times: Option<&[i64]>) {
+    let time = |row: usize| times.map_or(0, |times| times[row]);
+    let rows = groups.iter().enumerate().filter(|(row, _)| array.is_valid(*row));
+    match states.kind {
+        NumberKind::I64 => {
+            let values = array.as_primitive::<Int64Type>().values();
+            rows.for_each(|(row, &group)| states.add_integer(group as usize, values[row], time(row)));
+        }
+        NumberKind::U64 => {
+            let values = array.as_primitive::<UInt64Type>().values();
+            rows.for_each(|(row, &group)| {
+                states.add_integer(group as usize, crate::plan::ordered(values[row]), time(row));
+            });
+        }
+        NumberKind::F64 => {
+            let values = array.as_primitive::<Float64Type>().values();
+            rows.for_each(|(row, &group)| states.add_float(group as usize, values[row], time(row)));
+        }
+        NumberKind::Time => {
+            let values = array.as_primitive::<TimestampNanosecondType>().values();
+            rows.for_each(|(row, &group)| states.add_integer(group as usize, values[row], time(row)));
+        }
+    }
+}
+
+/// Turns the ordered form of an unsigned integer back.
+fn unsigned(ordered: i64) -> u64 {
+    ordered.cast_unsigned() ^ (1 << 63)
+}
+
+fn finish_number(states: &NumberStates, function: AggregateFunction, groups: &[u32]) -> ArrayRef {
+    use AggregateFunction as F;
+    let present = groups.iter().map(|&group| (states.counts[group as usize] > 0).then_some(group as usize));
+    let float = |value: &dyn Fn(usize) -> Option<f64>| -> ArrayRef {
+        Arc::new(present.clone().map(|group| group.and_then(value)).collect::<Float64Array>())
+    };
+    let count = |group: usize| states.counts[group] as f64;
+    match function {
+        F::Avg => {
+            return float(&|group| Some(total(states, group) / count(group)));
+        }
+        F::VariancePop => return float(&|group| Some(states.moments[group].squares / count(group))),
+        F::StddevPop => return float(&|group| Some((states.moments[group].squares / count(group)).sqrt())),
+        F::Variance | F::Stddev => {
+            return float(&|group| {
+                let variance = states.moments[group].squares / (count(group) - 1.0);
+                (states.counts[group] > 1).then(|| if function == F::Stddev { variance.sqrt() } else { variance })
+            });
+        }
+        F::Count | F::Sum | F::Min | F::Max | F::First | F::Last => {}
+    }
+    if states.kind == NumberKind::F64 {
+        return float(&|group| {
+            Some(match function {
+                F::Sum => states.floats[group].sum,
+                F::Min => states.floats[group].min,
+                F::Max => states.floats[group].max,
+                F::First => f64::from_bits(states.ends[group].first_bits),
+                _ => f64::from_bits(states.ends[group].last_bits),
+            })
+        });
+    }
+    let integer = |group: usize| match function {
+        // Sums wrap like those of DataFusion.
+        F::Sum => states.integers[group].sum as i64,
+        F::Min => states.integers[group].min,
+        F::Max => states.integers[group].max,
+        F::First => states.ends[group].first_bits.cast_signed(),
+        _ => states.ends[group].last_bits.cast_signed(),
+    };
+    match states.kind {
+        NumberKind::U64 => Arc::new(
+            present
+                .map(|group| {
+                    group.map(|group| match function {
+                        F::Sum => unsigned_sum(states, group) as u64,
+                        _ => unsigned(integer(group)),
+                    })
+                })
+                .collect::<UInt64Array>(),
+        ),
+        NumberKind::Time => Arc::new(present.map(|group| group.map(integer)).collect::<TimestampNanosecondArray>()),
+        _ => Arc::new(present.map(|group| group.map(integer)).collect::<Int64Array>()),
+    }
+}
+
+/// The sum of unsigned values whose ordered forms were summed.
+fn unsigned_sum(states: &NumberStates, group: usize) -> i128 {
+    states.integers[group].sum + (i128::from(states.counts[group]) << 63)
+}
+
+fn total(states: &NumberStates, group: usize) -> f64 {
+    match states.kind {
+        NumberKind::F64 => states.floats[group].sum,
+        NumberKind::U64 => unsigned_sum(states, group) as f64,
+        _ => states.integers[group].sum as f64,
+    }
+}

@@ -1,0 +1,24 @@
+//! SQL over LynxStore snapshots.
+//!
+//! `sql` turns text into syntax, `plan` binds it to a table and decides what is pruned and what is computed, `exec`
+//! runs the plan over the scan interface of the storage engine, `statement` carries out everything that is not a
+//! SELECT. What the vectorized executor does not cover goes to DataFusion (feature `datafusion`) over the same snapshot.
+
+#[cfg(feature = "datafusion")]
+mod datafusion;
+mod error;
+mod exec;
+#[cfg(feature = "files")]
+pub mod files;
+mod options;
+mod output;
+mod plan;
+mod scalar;
+mod sql;
+mod statement;
+
+pub use error::{Error, Result};
+pub use options::{Cancellation, FileAccess, QueryOptions};
+pub use output::{QueryOutput, Route};
+pub use scalar::{Interval, Scalar as ScalarParam};
+pub use statement::{PreparedStatement, QueryEngine};

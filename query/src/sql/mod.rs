@@ -1,0 +1,17 @@
+//! SQL text to syntax: statements of our own grammar around the queries of `sqlparser`.
+
+mod copy;
+mod create_table;
+mod interval;
+mod parser;
+mod split;
+mod statement;
+
+pub(crate) use interval::{parse_interval, parse_timestamp};
+#[cfg(test)]
+pub(crate) use parser::parse_condition;
+pub(crate) use parser::{fold_ident, parse_statement, table_name};
+pub(crate) use split::split_statements;
+#[cfg(feature = "files")]
+pub(crate) use statement::{CopyOptions, CopySource};
+pub(crate) use statement::{Insert, InsertSource, Statement, TableName};

@@ -1,0 +1,109 @@
+//! What a statement says, before names are looked up.
+
+#![cfg_attr(not(feature = "files"), allow(dead_code, reason = "COPY is parsed in every build but run only with files"))]
+
+use lynxstore_storage::types::TableSpec;
+use sqlparser::ast::{Expr, Query};
+
+/// One statement.
+#[derive(Debug, Clone)]
+pub(crate) enum Statement {
+    /// `SELECT`, or anything else that `sqlparser` reads as a query.
+    Query(Box<Query>),
+    /// `EXPLAIN` of a query.
+    Explain(Box<Query>),
+    /// `CREATE TABLE`.
+    CreateTable {
+        /// The declaration; its namespace is that of the options unless named.
+        spec: Box<TableSpec>,
+        /// Whether an existing table is no error.
+        if_not_exists: bool,
+    },
+    /// `DROP TABLE`.
+    DropTable {
+        /// The tables.
+        names: Vec<TableName>,
+        /// Whether a missing table is no error.
+        if_exists: bool,
+    },
+    /// `INSERT INTO`.
+    Insert(Box<Insert>),
+    /// `SHOW TABLES`.
+    ShowTables,
+    /// `DESCRIBE t`.
+    Describe(TableName),
+    /// `COPY t FROM 'file'`.
+    CopyFrom {
+        /// The table.
+        table: TableName,
+        /// The file or pattern.
+        path: String,
+        /// Format and header.
+        options: CopyOptions,
+    },
+    /// `COPY t TO 'file'`, `COPY (query) TO 'file'`.
+    CopyTo {
+        /// What is written.
+        source: CopySource,
+        /// The file.
+        path: String,
+        /// Format and header.
+        options: CopyOptions,
+    },
+    /// Something that only DataFusion may know.
+    Other {
+        /// The first words, for the error.
+        what: String,
+    },
+}
+
+/// The name of a table, perhaps with its namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TableName {
+    /// Namespace when written.
+    pub(crate) namespace: Option<String>,
+    /// The name; folded to lower case unless quoted.
+    pub(crate) name: String,
+    /// The name as written.
+    pub(crate) written: String,
+}
+
+/// `INSERT INTO table (columns) source`.
+#[derive(Debug, Clone)]
+pub(crate) struct Insert {
+    /// The table.
+    pub(crate) table: TableName,
+    /// Names of the columns that the source gives; empty for all in table order.
+    pub(crate) columns: Vec<String>,
+    /// The rows.
+    pub(crate) source: InsertSource,
+}
+
+/// Where inserted rows come from.
+#[derive(Debug, Clone)]
+pub(crate) enum InsertSource {
+    /// `VALUES` of literals.
+    Values(Vec<Vec<Expr>>),
+    /// A query.
+    Query(Box<Query>),
+}
+
+/// What `COPY ... TO` writes.
+#[derive(Debug, Clone)]
+pub(crate) enum CopySource {
+    /// A whole table.
+    Table(TableName),
+    /// A query.
+    Query(Box<Query>),
+}
+
+/// Options of `COPY`; what is absent is told from the file name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct CopyOptions {
+    /// `FORMAT`.
+    pub(crate) format: Option<String>,
+    /// `HEADER`.
+    pub(crate) header: Option<bool>,
+    /// `DELIMITER`.
+    pub(crate) delimiter: Option<char>,
+}

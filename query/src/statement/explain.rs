@@ -1,0 +1,141 @@
+//! `EXPLAIN`: which way a query takes, what prunes it, and how it is grouped.
+
+use lynxstore_storage::snapshot::TableSnapshot;
+use lynxstore_storage::types::{TableSchema, TimeRange};
+use sqlparser::ast::Query;
+
+use super::query_engine::Run;
+use super::schema::listing;
+use super::select::Planned;
+use crate::error::{Error, Result};
+use crate::exec::{groups_by_series, tag_filter};
+use crate::output::QueryOutput;
+use crate::plan::{FieldBound, FieldTerm, SelectPlan};
+
+impl Run<'_> {
+    /// `EXPLAIN`.
+    pub(super) fn explain(&self, query: &Query) -> Result<QueryOutput> {
+        let snapshot = self.shared.engine.snapshot();
+        let lines = match self.plan(query, &snapshot, None) {
+            Ok(planned) => describe(&planned)?,
+            Err(Error::Unsupported { what, hint }) => {
+                let mut lines = vec![format!("route: DataFusion, because of {what}")];
+                lines.extend(self.explain_datafusion(&snapshot, query, Error::Unsupported { what, hint })?);
+                lines
+            }
+            Err(error) => return Err(error),
+        };
+        listing([("plan", lines)])
+    }
+
+    #[cfg(feature = "datafusion")]
+    fn explain_datafusion(
+        &self,
+        snapshot: &lynxstore_storage::snapshot::Snapshot,
+        query: &Query,
+        _reason: Error,
+    ) -> Result<Vec<String>> {
+        use crate::datafusion::{RunOptions, SqlInput, explain};
+
+        let options = RunOptions::from(&self.shared.options);
+        let text = explain(snapshot, SqlInput::Query(Box::new(query.clone())), self.params, &options)?;
+        Ok(text.lines().map(|line| format!("  {line}")).collect())
+    }
+
+    #[cfg(not(feature = "datafusion"))]
+    fn explain_datafusion(
+        &self,
+        _snapshot: &lynxstore_storage::snapshot::Snapshot,
+        _query: &Query,
+        reason: Error,
+    ) -> Result<Vec<String>> {
+        Err(reason)
+    }
+}
+
+fn describe((plan, table): &Planned) -> Result<Vec<String>> {
+    let mut lines = vec!["route: vectorized".to_owned()];
+    if let Some(table) = table {
+        describe_scan(plan, table, &mut lines)?;
+    }
+    if let Some(aggregation) = &plan.aggregation {
+        let way = if groups_by_series(plan, aggregation) {
+            "by series and time bucket, on encoded vectors"
+        } else {
+            "by hash of the keys"
+        };
+        let (keys, aggregates) = (aggregation.keys.len(), aggregation.aggregates.len());
+        lines.push(format!("group: {keys} keys, {aggregates} aggregates, {way}"));
+    }
+    if plan.having.is_some() {
+        lines.push("having: a condition on groups".into());
+    }
+    if plan.distinct {
+        lines.push("distinct: equal rows are merged".into());
+    }
+    if !plan.order.is_empty() {
+        let keys = plan.order.iter().map(|key| {
+            let direction = if key.descending { " DESC" } else { "" };
+            format!("{}{direction}", plan.projection[key.column].name)
+        });
+        lines.push(format!("order: {}", keys.collect::<Vec<_>>().join(", ")));
+    }
+    if let Some(limit) = plan.limit {
+        lines.push(format!("limit: {limit} rows after {}", plan.offset));
+    }
+    Ok(lines)
+}
+
+fn describe_scan(plan: &SelectPlan, table: &TableSnapshot, lines: &mut Vec<String>) -> Result<()> {
+    let schema = table.schema();
+    let set = table.series(&tag_filter(&plan.filter), plan.filter.range)?;
+    let all = table.series(&lynxstore_storage::snapshot::TagFilter::all(), TimeRange::ALL)?;
+    lines.push(format!("table: {}.{}", schema.namespace, schema.name));
+    lines.push(format!("time: {}", describe_range(plan.filter.range)));
+    lines.push(format!("series: {} of {}", set.len(), all.len()));
+    for tag in &plan.filter.tags {
+        let name = &schema.tags[tag.tag].name;
+        lines.push(match &tag.equals {
+            Some(values) => format!("tag: {name} is one of {}", values.join(", ")),
+            None => format!("tag: a condition on {name}, decided once per value"),
+        });
+    }
+    for term in &plan.filter.fields {
+        lines.push(format!("skip and mask: {}", describe_term(schema, term)));
+    }
+    if plan.filter.residual.is_some() {
+        lines.push("filter: a condition on rows".into());
+    }
+    let arrow_schema = schema.arrow_schema();
+    let columns: Vec<&str> = plan.columns.iter().map(|column| arrow_schema.field(*column).name().as_str()).collect();
+    let columns = if columns.is_empty() { "none".to_owned() } else { columns.join(", ") };
+    lines.push(format!("columns: {columns}"));
+    Ok(())
+}
+
+fn describe_range(range: TimeRange) -> String {
+    let time = |time_ns: i64| {
+        arrow::temporal_conversions::timestamp_ns_to_datetime(time_ns)
+            .map_or_else(|| time_ns.to_string(), |t| t.to_string())
+    };
+    match (range.start_ns, range.end_ns) {
+        _ if range.is_empty() => "nothing, the conditions exclude each other".into(),
+        (i64::MIN, i64::MAX) => "all".into(),
+        (i64::MIN, end) => format!("to {}", time(end)),
+        (start, i64::MAX) => format!("from {}", time(start)),
+        (start, end) => format!("from {} to {}", time(start), time(end)),
+    }
+}
+
+fn describe_term(schema: &TableSchema, term: &FieldTerm) -> String {
+    use lynxstore_storage::types::FieldType;
+
+    let field = &schema.fields[term.field];
+    let bound = match term.bound {
+        // Unsigned bounds are kept with the highest bit flipped.
+        FieldBound::I64(value) if field.field_type == FieldType::U64 => (value.cast_unsigned() ^ (1 << 63)).to_string(),
+        FieldBound::I64(value) => value.to_string(),
+        FieldBound::F64(value) => value.to_string(),
+    };
+    format!("{} {} {bound}", field.name, term.op)
+}

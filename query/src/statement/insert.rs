@@ -1,0 +1,156 @@
+//! `INSERT`: rows of literals or of a query, as one commit.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatchOptions, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options, concat, concat_batches};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::record_batch::RecordBatch;
+use lynxstore_storage::engine::Ack;
+use lynxstore_storage::ingest::group_rows;
+use lynxstore_storage::types::TableSchema;
+use sqlparser::ast;
+
+use super::query_engine::Run;
+use super::select::now_ns;
+use crate::error::{Error, Result};
+use crate::output::QueryOutput;
+use crate::plan::bind_constant;
+use crate::scalar::Scalar;
+use crate::sql::{Insert, InsertSource, parse_timestamp};
+
+impl Run<'_> {
+    /// `INSERT INTO`.
+    pub(super) fn insert(&self, insert: &Insert) -> Result<QueryOutput> {
+        let table = self.table(&self.shared.engine.snapshot(), &insert.table)?;
+        let schema = table.schema();
+        let columns = target_columns(schema, &insert.columns)?;
+        let batch = match &insert.source {
+            InsertSource::Values(rows) => self.batch_of_values(schema, columns, rows)?,
+            InsertSource::Query(query) => {
+                let output = self.nested_select(query)?;
+                let selected = concat_batches(&output.schema, &output.batches).map_err(Error::arrow)?;
+                batch_of_query(schema, columns, insert.columns.is_empty(), &selected)?
+            }
+        };
+        self.write_batch(schema, &batch).map(|rows| QueryOutput::done(Some(rows)))
+    }
+
+    /// Writes the rows of a batch as one commit and tells their number.
+    pub(super) fn write_batch(&self, schema: &TableSchema, batch: &RecordBatch) -> Result<u64> {
+        if batch.num_rows() == 0 {
+            return Ok(0);
+        }
+        let rows = group_rows(schema, batch)?;
+        Ok(self.shared.engine.write(vec![rows], Ack::Durable)?.rows)
+    }
+
+    fn batch_of_values(
+        &self,
+        schema: &TableSchema,
+        columns: Vec<(String, DataType)>,
+        rows: &[Vec<ast::Expr>],
+    ) -> Result<RecordBatch> {
+        let now_ns = now_ns();
+        let mut values: Vec<Vec<ArrayRef>> = vec![Vec::with_capacity(rows.len()); columns.len()];
+        for (number, row) in rows.iter().enumerate() {
+            if row.len() != columns.len() {
+                let (given, wanted) = (row.len(), columns.len());
+                return Err(Error::plan(format!("row {} has {given} values for {wanted} columns", number + 1)));
+            }
+            for ((expr, (name, data_type)), values) in row.iter().zip(&columns).zip(&mut values) {
+                let scalar = bind_constant(expr, self.params, now_ns)?;
+                values.push(convert(scalar, data_type).map_err(|scalar| {
+                    Error::plan(format!(
+                        "row {}: {expr} is {}, but column '{name}' of table '{}' takes {data_type}",
+                        number + 1,
+                        scalar.data_type(),
+                        schema.name
+                    ))
+                })?);
+            }
+        }
+        let fields = columns.iter().map(|(name, data_type)| Field::new(name, data_type.clone(), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let arrays = columns.iter().zip(&values).map(|((_, data_type), values)| {
+            let values: Vec<_> = values.iter().map(AsRef::as_ref).collect();
+            if values.is_empty() { Ok(new_null_array(data_type, 0)) } else { concat(&values).map_err(Error::arrow) }
+        });
+        let arrays = arrays.collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        RecordBatch::try_new_with_options(schema, arrays, &options).map_err(Error::arrow)
+    }
+}
+
+/// Names and types of the columns that are given values.
+fn target_columns(schema: &TableSchema, names: &[String]) -> Result<Vec<(String, DataType)>> {
+    let all = schema.arrow_schema();
+    let plain = |field: &Field| {
+        // Tags are given as plain text.
+        let data_type = match field.data_type() {
+            DataType::Dictionary(_, value) => (**value).clone(),
+            other => other.clone(),
+        };
+        (field.name().clone(), data_type)
+    };
+    if names.is_empty() {
+        return Ok(all.fields().iter().map(|field| plain(field)).collect());
+    }
+    let mut columns: Vec<(String, DataType)> = Vec::with_capacity(names.len());
+    for name in names {
+        let field = all.fields().iter().find(|field| field.name() == name).ok_or_else(|| {
+            Error::plan(format!("table '{}' has no column '{name}': see DESCRIBE {}", schema.name, schema.name))
+        })?;
+        if columns.iter().any(|(known, _)| known == name) {
+            return Err(Error::plan(format!("column '{name}' is named twice")));
+        }
+        columns.push(plain(field));
+    }
+    Ok(columns)
+}
+
+/// A value as an array of one row in the type of its column; gives the value back when it does not fit.
+fn convert(scalar: Scalar, data_type: &DataType) -> Result<ArrayRef, Scalar> {
+    let fitting = match (scalar, data_type) {
+        (Scalar::Null, _) => Scalar::Null,
+        (Scalar::Text(text), DataType::Timestamp(..)) => match parse_timestamp(&text) {
+            Ok(time_ns) => Scalar::Time(time_ns),
+            Err(_) => return Err(Scalar::Text(text)),
+        },
+        // A number is a time in nanoseconds.
+        (Scalar::I64(value), DataType::Timestamp(..)) => Scalar::Time(value),
+        (Scalar::I64(value), DataType::Float64) => Scalar::F64(value as f64),
+        (Scalar::U64(value), DataType::Float64) => Scalar::F64(value as f64),
+        (Scalar::I64(value), DataType::UInt64) if value >= 0 => Scalar::U64(value as u64),
+        (Scalar::Text(text), DataType::Binary) => Scalar::Binary(text.as_bytes().into()),
+        (scalar, data_type) if scalar.data_type() == *data_type => scalar,
+        (scalar, _) => return Err(scalar),
+    };
+    Ok(fitting.to_array(data_type))
+}
+
+/// Renames and casts the columns of a query to those of the table.
+fn batch_of_query(
+    schema: &TableSchema,
+    mut columns: Vec<(String, DataType)>,
+    implicit: bool,
+    selected: &RecordBatch,
+) -> Result<RecordBatch> {
+    let given = selected.num_columns();
+    if implicit && given < columns.len() {
+        // Without a list of names the query may leave out the last columns of the table.
+        columns.truncate(given);
+    }
+    if given != columns.len() {
+        let wanted = columns.len();
+        return Err(Error::plan(format!("the query has {given} columns, table '{}' is given {wanted}", schema.name)));
+    }
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let arrays = selected.columns().iter().zip(&columns).map(|(array, (name, data_type))| {
+        cast_with_options(array, data_type, &options)
+            .map_err(|error| Error::execution(format!("column '{name}' of table '{}': {error}", schema.name)))
+    });
+    let arrays = arrays.collect::<Result<Vec<_>>>()?;
+    let fields = columns.iter().map(|(name, data_type)| Field::new(name, data_type.clone(), true));
+    RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), arrays).map_err(Error::arrow)
+}

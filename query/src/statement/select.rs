@@ -1,0 +1,104 @@
+//! Queries: by the vectorized executor when it knows the shape, else by DataFusion over the same snapshot.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lynxstore_storage::snapshot::{Snapshot, TableSnapshot};
+use parking_lot::Mutex;
+use sqlparser::ast::Query;
+
+use super::query_engine::Run;
+use crate::error::{Error, Result};
+use crate::exec::run_select;
+use crate::output::{QueryOutput, Route};
+use crate::plan::{SelectPlan, bind_query, query_table};
+
+/// A plan with the table that it runs on.
+pub(super) type Planned = (Arc<SelectPlan>, Option<TableSnapshot>);
+
+impl Run<'_> {
+    /// Runs a query; `sql` is its text. `kept` holds a plan from one run to the next.
+    pub(super) fn select(
+        &self,
+        query: &Query,
+        sql: &str,
+        kept: Option<&Mutex<Option<Arc<SelectPlan>>>>,
+    ) -> Result<QueryOutput> {
+        let snapshot = self.shared.engine.snapshot();
+        let vectorized = self.plan(query, &snapshot, kept).and_then(|(plan, table)| {
+            let batches = run_select(&plan, table.as_ref(), &self.context())?;
+            Ok(QueryOutput { schema: Arc::clone(&plan.schema), batches, rows_affected: None, route: Route::Vectorized })
+        });
+        match vectorized {
+            Err(error @ Error::Unsupported { .. }) => self.datafusion(&snapshot, sql, error),
+            result => result,
+        }
+    }
+
+    /// Plans a query for the vectorized executor.
+    pub(super) fn plan(
+        &self,
+        query: &Query,
+        snapshot: &Snapshot,
+        kept: Option<&Mutex<Option<Arc<SelectPlan>>>>,
+    ) -> Result<Planned> {
+        let table = query_table(query)?.map(|name| self.table(snapshot, &name)).transpose()?;
+        let schema = table.as_ref().map(TableSnapshot::schema);
+        if let Some(kept) = kept
+            && let Some(plan) = &*kept.lock()
+            && match (&plan.table, schema) {
+                (Some(planned), Some(current)) => Arc::ptr_eq(planned, current),
+                (None, None) => true,
+                _ => false,
+            }
+        {
+            return Ok((Arc::clone(plan), table));
+        }
+        let plan = Arc::new(bind_query(query, schema, self.params, now_ns())?);
+        if let Some(kept) = kept
+            && !plan.uses_now
+        {
+            *kept.lock() = Some(Arc::clone(&plan));
+        }
+        Ok((plan, table))
+    }
+
+    /// Runs a query that is part of another statement.
+    pub(super) fn nested_select(&self, query: &Query) -> Result<QueryOutput> {
+        self.select(query, &query.to_string(), None)
+    }
+
+    /// A statement of which only DataFusion may make sense.
+    pub(super) fn other(&self, what: &str, sql: &str) -> Result<QueryOutput> {
+        let unsupported = Error::Unsupported {
+            what: format!("the statement {what}"),
+            hint: "see the SQL reference for what is; LynxStore stores rows through INSERT, COPY and its API".into(),
+        };
+        self.datafusion(&self.shared.engine.snapshot(), sql, unsupported)
+    }
+
+    /// Hands a statement to DataFusion, or fails with the reason why the vectorized executor did not take it.
+    #[cfg(feature = "datafusion")]
+    pub(super) fn datafusion(&self, snapshot: &Snapshot, sql: &str, reason: Error) -> Result<QueryOutput> {
+        use crate::datafusion::{RunOptions, SqlInput, run};
+
+        tracing::debug!(%reason, "the statement goes to DataFusion");
+        let options = RunOptions::from(&self.shared.options);
+        let rows = run(snapshot, SqlInput::Text(sql.to_owned()), self.params, &options, self.cancellation)?;
+        Ok(QueryOutput { schema: rows.schema, batches: rows.batches, rows_affected: None, route: Route::DataFusion })
+    }
+
+    /// Fails with the reason why the vectorized executor did not take a statement.
+    #[cfg(not(feature = "datafusion"))]
+    pub(super) fn datafusion(&self, _snapshot: &Snapshot, _sql: &str, reason: Error) -> Result<QueryOutput> {
+        Err(reason)
+    }
+}
+
+/// The time of a statement.
+pub(super) fn now_ns() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
+    }
+}
