@@ -1,0 +1,1 @@
+SELECT time_bucket('1m', time) AS m, host, max(f), count(*) FROM t WHERE host = 'a' GROUP BY m, host ORDER BY m

@@ -1,0 +1,1 @@
+SELECT * FROM t WHERE time >= '1970-01-01' AND (i > 1 OR s LIKE 'o%') ORDER BY time DESC LIMIT 2 OFFSET 1

@@ -1,0 +1,1 @@
+SELECT host, avg(f) * 2 - 1, stddev(i), first_value(u ORDER BY time) FROM t GROUP BY host HAVING count(*) > 1

@@ -1,0 +1,1 @@
+SELECT CASE WHEN b THEN i ELSE -i END, CAST(u AS DOUBLE), i % 3, f / 0 FROM t

@@ -1,0 +1,1 @@
+SELECT date_bin(INTERVAL '1 hour', time), sum(i) FROM t WHERE host IN ('a', 'b') AND i BETWEEN 1 AND 5 GROUP BY 1

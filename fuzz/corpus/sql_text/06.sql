@@ -1,0 +1,1 @@
+CREATE TABLE IF NOT EXISTS x (time TIMESTAMP TIME, host STRING TAG, v DOUBLE) WITH (dedup = 'off')

@@ -1,0 +1,1 @@
+INSERT INTO t (time, host, f) VALUES ('2024-01-01 00:00:00', 'a', 1e308), (1, NULL, NULL)

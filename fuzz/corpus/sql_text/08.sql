@@ -1,0 +1,1 @@
+COPY t FROM 'x.csv' WITH (HEADER true, DELIMITER ';')

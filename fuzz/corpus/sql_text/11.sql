@@ -1,0 +1,2 @@
+SELECT 'it''s', "time", $$dollar$$, -- comment
+ 0x1F /* and /* nested */ */ FROM "t"

@@ -1,0 +1,138 @@
+//! One function per kind of bytes that come from outside. Each must return, whatever the bytes are.
+//!
+//! The file is also compiled into the integration tests, which replay the seed corpora through it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lynxstore::ingest::prometheus;
+use lynxstore_storage::encoding::{VECTOR_LEN, VectorHeader, decode_f64, decode_i64, decode_validity};
+use lynxstore_storage::io::sim::SimIo;
+use lynxstore_storage::io::{Io, OpenMode};
+use lynxstore_storage::segment::{Section, Segment};
+use lynxstore_storage::types::{Lsn, SegmentId};
+use lynxstore_storage::wal;
+
+/// The payload of a record, and the same bytes as a whole WAL file.
+pub fn wal_record(bytes: &[u8]) {
+    if let Ok(batches) = wal::decode_commit(bytes) {
+        // What was accepted is what the writer could have written.
+        assert!(wal::encode_commit(&batches).is_ok(), "a decoded commit cannot be encoded");
+    }
+    let disk = disk_with_file("/db/wal/0000000000000001.wal", bytes);
+    // Damage is reported, not an error; the decoded commits are checked as above.
+    let _ = wal::replay(&disk, Path::new("/db/wal"), Lsn(0), |_, batches| {
+        assert!(wal::encode_commit(&batches).is_ok(), "a replayed commit cannot be encoded");
+        Ok(())
+    });
+}
+
+/// A segment file, read to its last value; and a single vector.
+pub fn segment_reader(bytes: &[u8]) {
+    single_vector(bytes);
+    let path = "/db/segments/0000000000000001.seg";
+    let disk: Arc<dyn Io> = Arc::new(disk_with_file(path, bytes));
+    let Ok(segment) = Segment::open(disk, Path::new(path), SegmentId(1), bytes.len() as u64) else { return };
+    let _ = segment.verify_all();
+    for section in segment.sections() {
+        read_section(section);
+    }
+}
+
+fn read_section(section: &Section) {
+    let _ = section.written_schema();
+    for series in 0..section.series_count() {
+        let _ = (section.series_key(series), section.series(series));
+    }
+    let mut times = [0; VECTOR_LEN];
+    for vector in 0..section.vector_count() {
+        let rows = section.vector_rows(vector);
+        let row_count = rows.len();
+        let _ =
+            (section.time_zone(vector), section.series_of_row(rows.start), section.decode_times(vector, &mut times));
+        for column in section.columns() {
+            let _ = (column.zone(vector), column.validity(vector));
+            if let Ok(array) = column.decode_array(vector, 0..row_count) {
+                assert_eq!(array.len(), row_count, "a column gives another number of values than its vector has");
+                assert_eq!(*array.data_type(), column.field_type().arrow_type());
+            }
+        }
+    }
+}
+
+/// Header, length and data of a vector as the encodings see them once a checksum has passed.
+fn single_vector(bytes: &[u8]) {
+    let Some((header_bytes, rest)) = bytes.split_first_chunk::<{ VectorHeader::BYTES }>() else { return };
+    let Some((len_bytes, data)) = rest.split_first_chunk::<2>() else { return };
+    let Some(header) = VectorHeader::from_bytes(header_bytes) else { return };
+    let len = usize::from(u16::from_le_bytes(*len_bytes)) % (VECTOR_LEN + 1);
+    let _ = decode_i64(&header, data, len, &mut [0; VECTOR_LEN]);
+    let _ = decode_f64(&header, data, len, &mut [0.0; VECTOR_LEN]);
+    let _ = decode_validity(&header, data, len);
+}
+
+/// The body of a remote-write request, and the same bytes as the message in it.
+pub fn remote_write_body(bytes: &[u8]) {
+    let limits = prometheus::Limits { decoded_bytes_max: 1 << 20, ..prometheus::Limits::default() };
+    let _ = prometheus::summarize(bytes, &limits);
+    let _ = prometheus::summarize(&snappy_literals(bytes), &limits);
+}
+
+/// A snappy block of literals only: fuzzers do not compress.
+fn snappy_literals(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 60 + 8);
+    let mut len = bytes.len();
+    while len >= 0x80 {
+        out.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    out.push(len as u8);
+    for literal in bytes.chunks(60) {
+        out.push(((literal.len() - 1) << 2) as u8);
+        out.extend_from_slice(literal);
+    }
+    out
+}
+
+/// SQL text, parsed, bound and run on a database with a few rows.
+pub fn sql_text(bytes: &[u8]) {
+    let Ok(sql) = std::str::from_utf8(bytes) else { return };
+    let _ = lynxstore_query::QueryEngine::split_statements(sql);
+    DATABASE.with(|database| {
+        // Statements that change the database are not run: the next input must find it as it was.
+        if let Ok(statement) = database.prepare(sql) {
+            let _ = statement.execute(&[]);
+        }
+    });
+}
+
+thread_local! {
+    static DATABASE: lynxstore_query::QueryEngine = sample_database();
+}
+
+fn sample_database() -> lynxstore_query::QueryEngine {
+    use lynxstore_storage::engine::{Background, Engine, EngineOptions};
+
+    let options = EngineOptions { background: Background::Caller, ..EngineOptions::default() };
+    let engine = Engine::open_with(Arc::new(SimIo::new()), Path::new("/db"), options).expect("an empty disk opens");
+    let query = lynxstore_query::QueryEngine::new(Arc::new(engine), lynxstore_query::QueryOptions::default());
+    for sql in [
+        "CREATE TABLE t (time TIMESTAMP TIME, host STRING TAG, dc STRING TAG, f DOUBLE, i BIGINT, u BIGINT UNSIGNED, \
+         b BOOLEAN, s STRING)",
+        "INSERT INTO t VALUES (1, 'a', 'x', 1.5, -1, 1, true, 'one'), (2, 'a', 'x', NULL, 2, 2, false, ''), \
+         (60000000000, 'b', NULL, -0.0, NULL, NULL, NULL, NULL)",
+    ] {
+        query.execute(sql).expect("the statements of the sample are sound");
+    }
+    query
+}
+
+fn disk_with_file(path: &str, bytes: &[u8]) -> SimIo {
+    let disk = SimIo::new();
+    let path = Path::new(path);
+    let dir = path.parent().expect("the path has a directory");
+    disk.create_dir_all(dir).expect("the simulated disk has no faults");
+    let file = disk.open(path, OpenMode::CreateNew).expect("the file is new");
+    file.write_all_at(0, bytes).expect("the simulated disk has no faults");
+    disk
+}

@@ -1,0 +1,56 @@
+//! The part of the storage engine that a protocol writer uses, as a trait, so that writers are tested without a disk.
+
+use std::sync::Arc;
+
+use lynxstore_storage::engine::{Ack, Engine};
+use lynxstore_storage::types::{FieldType, SeriesBatch, TableId, TableSchema, TableSpec};
+use lynxstore_storage::{Error, Result};
+
+/// What a protocol writer asks of the storage engine. All of it may be called from several threads at once.
+pub trait Store: Send + Sync {
+    /// The table as it is now; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// Whatever the engine reports but the absence of the table.
+    fn table(&self, namespace: &str, name: &str) -> Result<Option<Arc<TableSchema>>>;
+
+    /// Creates those of the tables that are absent, with one sync for all.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a declaration that makes no sense.
+    fn ensure_tables(&self, specs: &[TableSpec]) -> Result<()>;
+
+    /// Adds columns to a table.
+    ///
+    /// # Errors
+    /// `InvalidInput` when one of the names is taken, `TableNotFound` when the table was dropped.
+    fn add_columns(&self, table: TableId, tags: &[String], fields: &[(String, FieldType)]) -> Result<()>;
+
+    /// Writes the batches as one atomic commit and returns when it is on disk.
+    ///
+    /// # Errors
+    /// `TableNotFound` when a table was dropped, `Backpressure` when memory is full, and whatever the log reports.
+    fn write_durably(&self, batches: Vec<SeriesBatch>) -> Result<()>;
+}
+
+impl Store for Arc<Engine> {
+    fn table(&self, namespace: &str, name: &str) -> Result<Option<Arc<TableSchema>>> {
+        match Engine::table(self, namespace, name) {
+            Ok(schema) => Ok(Some(schema)),
+            Err(Error::TableNotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn ensure_tables(&self, specs: &[TableSpec]) -> Result<()> {
+        Engine::ensure_tables(self, specs).map(drop)
+    }
+
+    fn add_columns(&self, table: TableId, tags: &[String], fields: &[(String, FieldType)]) -> Result<()> {
+        Engine::add_columns(self, table, tags, fields).map(drop)
+    }
+
+    fn write_durably(&self, batches: Vec<SeriesBatch>) -> Result<()> {
+        self.write(batches, Ack::Durable).map(drop)
+    }
+}

@@ -1,0 +1,82 @@
+//! Options of a database.
+
+use std::time::Duration;
+
+use lynxstore_query::{FileAccess, QueryOptions};
+use lynxstore_storage::engine::EngineOptions;
+
+/// How a [`Database`](crate::Database) is opened.
+///
+/// ```
+/// use lynxstore::Options;
+/// let options = Options::default().memory_budget_bytes(256 << 20).query_threads(2);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub(crate) engine: EngineOptions,
+    pub(crate) query: QueryOptions,
+}
+
+impl Default for Options {
+    /// A quarter of the memory that the process may use, every core, and SQL that may read and write files.
+    fn default() -> Self {
+        let query = QueryOptions { file_access: FileAccess::Allowed, ..QueryOptions::default() };
+        let budget_bytes = available_memory_bytes().map_or(1 << 30, |bytes| bytes / 4);
+        Self { engine: EngineOptions::with_memory_budget(budget_bytes), query }
+    }
+}
+
+impl Options {
+    /// Bounds the memory for unflushed rows and for flushing them. Default: a quarter of the machine, or of the
+    /// process's memory control group.
+    #[must_use]
+    pub fn memory_budget_bytes(mut self, bytes: u64) -> Self {
+        self.engine =
+            EngineOptions { write_deadline: self.engine.write_deadline, ..EngineOptions::with_memory_budget(bytes) };
+        self
+    }
+
+    /// How long a write waits for memory before it fails with [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    /// Default: 30 s.
+    #[must_use]
+    pub fn write_deadline(mut self, deadline: Duration) -> Self {
+        self.engine.write_deadline = deadline;
+        self
+    }
+
+    /// Threads for one query. Default: one per core.
+    #[must_use]
+    pub fn query_threads(mut self, threads: usize) -> Self {
+        self.query.threads = threads.max(1);
+        self
+    }
+
+    /// Whether SQL may read and write files. Default: allowed, with the rights of the process.
+    #[must_use]
+    pub fn file_access(mut self, access: FileAccess) -> Self {
+        self.query.file_access = access;
+        self
+    }
+
+    /// The namespace of table names. Default: `public`.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.query.namespace = namespace.into();
+        self
+    }
+}
+
+/// Memory of the machine or of the control group, whichever is smaller; `None` when the system does not say.
+fn available_memory_bytes() -> Option<u64> {
+    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kib * 1024)
+    });
+    let group_files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let group = group_files.iter().find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
+    match (machine, group) {
+        (Some(machine), Some(group)) => Some(machine.min(group)),
+        (machine, group) => machine.or(group),
+    }
+}

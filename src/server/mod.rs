@@ -1,0 +1,27 @@
+//! The HTTP server: Prometheus remote write and SQL in, rows and metrics out.
+//!
+//! HTTP/1.1 over tokio. Async workers only move bytes; decoding, commits and queries run on blocking threads behind
+//! gates, so that a flood of one kind of request neither starves the others nor grows without bound. Every limit of
+//! [`ServerOptions`] is checked before what it bounds is allocated.
+//!
+//! Shutdown: no new connections, requests in flight finish within a grace period, then the database is flushed and
+//! closed. What was answered with success is durable at any moment, so an end without all this loses nothing either.
+
+mod body;
+mod connection;
+mod gate;
+mod log_limit;
+mod metrics;
+mod negotiation;
+mod options;
+mod process;
+mod remote_write;
+mod response;
+mod router;
+mod run;
+mod sql;
+mod sql_output;
+mod state;
+
+pub use options::{Exposure, ServerOptions};
+pub use run::{Server, ServerHandle, serve, shutdown_signal};

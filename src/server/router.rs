@@ -1,0 +1,68 @@
+//! Which path leads where, and the figures of every request.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use super::state::ServerState;
+use super::{remote_write, response, sql};
+
+/// The routes of a server.
+pub(super) fn router(state: Arc<ServerState>) -> Router {
+    Router::new()
+        .route("/api/v1/write", post(remote_write::write))
+        .route("/api/v1/sql", get(sql::get).post(sql::post))
+        .route("/-/healthy", get(healthy))
+        .route("/-/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .fallback(not_found)
+        .layer(from_fn_with_state(Arc::clone(&state), observe))
+        .with_state(state)
+}
+
+/// Counts and times a request, and tells a client that stays connected that the server is going.
+async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    // Paths that are not ours share one name: the set of names must not be up to clients.
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let path = path.as_ref().map_or("other", MatchedPath::as_str);
+    let mut answer = next.run(request).await;
+    state.metrics.request_seconds.with_label_values(&[path]).observe(start.elapsed().as_secs_f64());
+    state.metrics.requests.with_label_values(&[path, answer.status().as_str()]).inc();
+    if state.is_stopping.load(Ordering::Acquire) {
+        answer.headers_mut().insert(CONNECTION, axum::http::HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// The process runs.
+async fn healthy() -> &'static str {
+    "LynxStore is healthy.\n"
+}
+
+/// The server takes requests.
+async fn ready(State(state): State<Arc<ServerState>>) -> Response {
+    if state.is_stopping.load(Ordering::Acquire) {
+        return response::text(StatusCode::SERVICE_UNAVAILABLE, "LynxStore is shutting down.");
+    }
+    "LynxStore is ready.\n".into_response()
+}
+
+async fn metrics(State(state): State<Arc<ServerState>>) -> Response {
+    let stats = state.engine.stats();
+    let text = state.metrics.render(&stats, state.writer.cached_series());
+    ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
+}
+
+async fn not_found() -> Response {
+    let paths = "nothing is here: see /api/v1/write, /api/v1/sql, /metrics, /-/healthy and /-/ready";
+    response::text(StatusCode::NOT_FOUND, paths)
+}

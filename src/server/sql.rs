@@ -1,0 +1,228 @@
+//! `/api/v1/sql`: one SQL statement in, its result out.
+//!
+//! Statements from the network touch no files and have bounded results. `GET` runs statements that only read, because a
+//! link or an image on any web page can make a browser send it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use lynxstore_query::{Cancellation, QueryOutput};
+use serde::Deserialize;
+
+use super::negotiation::{ResultFormat, is_cross_origin, result_format};
+use super::remote_write::body_status;
+use super::response::json_error;
+use super::sql_output::{chunks, route_name};
+use super::state::ServerState;
+use crate::error::{Error, ErrorKind};
+
+/// Parameters of the address.
+#[derive(Debug, Deserialize)]
+pub(super) struct SqlParameters {
+    q: Option<String>,
+    format: Option<String>,
+}
+
+/// A JSON body.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SqlBody {
+    sql: String,
+}
+
+/// `GET`: the statement is the parameter `q`.
+pub(super) async fn get(
+    State(state): State<Arc<ServerState>>,
+    Query(parameters): Query<SqlParameters>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(sql) = parameters.q else {
+        return invalid("the parameter q is missing: /api/v1/sql?q=SELECT...");
+    };
+    if sql.len() > state.options.sql_bytes_max {
+        return json_error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_input", "the statement is too long");
+    }
+    if !only_reads(&sql) {
+        return invalid(
+            "GET runs statements that only read (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN): send this one by POST",
+        );
+    }
+    run(state, sql, parameters.format.as_deref(), &headers).await
+}
+
+/// `POST`: the statement is the body, as text, or as JSON when its content type says so.
+pub(super) async fn post(
+    State(state): State<Arc<ServerState>>,
+    Query(parameters): Query<SqlParameters>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let body = match state.bodies.read(&headers, body, state.options.sql_bytes_max).await {
+        Ok(body) => body,
+        Err(error) => {
+            let kind = if body_status(&error) == StatusCode::SERVICE_UNAVAILABLE { "busy" } else { "invalid_input" };
+            return json_error(body_status(&error), kind, &error.to_string());
+        }
+    };
+    let sql = match statement(&headers, &body.bytes) {
+        Ok(sql) => sql,
+        Err(message) => return invalid(&message),
+    };
+    run(state, sql, parameters.format.as_deref(), &headers).await
+}
+
+fn statement(headers: &HeaderMap, body: &[u8]) -> Result<String, String> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if media_type.eq_ignore_ascii_case("application/json") {
+        let body: SqlBody = serde_json::from_slice(body)
+            .map_err(|error| format!("the body is not of the form {{\"sql\": \"...\"}}: {error}"))?;
+        return Ok(body.sql);
+    }
+    match std::str::from_utf8(body) {
+        Ok(sql) if sql.trim().is_empty() => Err("the body is empty: send the statement as its text".into()),
+        Ok(sql) => Ok(sql.to_owned()),
+        Err(_) => Err("the body is not UTF-8".into()),
+    }
+}
+
+/// Whether a statement begins with a word that only reads. A guess by the first word is enough here: the words that
+/// follow these cannot write.
+fn only_reads(sql: &str) -> bool {
+    const READING: [&str; 7] = ["select", "with", "values", "show", "describe", "desc", "explain"];
+    let mut rest = sql.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
+    loop {
+        let after_comment = if let Some(comment) = rest.strip_prefix("--") {
+            comment.split_once('\n').map_or("", |(_, after)| after)
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            comment.split_once("*/").map_or("", |(_, after)| after)
+        } else {
+            break;
+        };
+        rest = after_comment.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
+    }
+    let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+    READING.iter().any(|word| rest[..end].eq_ignore_ascii_case(word))
+}
+
+async fn run(state: Arc<ServerState>, sql: String, format: Option<&str>, headers: &HeaderMap) -> Response {
+    if is_cross_origin(headers) {
+        let message = "requests from pages of other sites are not accepted";
+        return json_error(StatusCode::FORBIDDEN, "forbidden", message);
+    }
+    let format = match result_format(format, headers) {
+        Ok(format) => format,
+        Err(message) => return invalid(&message),
+    };
+    let Ok(permit) = state.sql_gate.enter().await else {
+        let message = "too many statements wait to be run: try again later";
+        return json_error(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
+    };
+    let cancel = CancelOnDrop(Cancellation::new());
+    let (job_state, cancellation) = (Arc::clone(&state), cancel.0.clone());
+    let job = move || {
+        // Held to the end of the job, also when the client has gone.
+        let _permit = permit;
+        let start = Instant::now();
+        let output = job_state.query.execute_with(&sql, &[], &cancellation)?;
+        Ok::<_, Error>((output, start.elapsed().as_secs_f64()))
+    };
+    match tokio::time::timeout(state.options.statement_time_max, tokio::task::spawn_blocking(job)).await {
+        Ok(Ok(Ok((output, seconds)))) => {
+            state.metrics.statement_seconds.with_label_values(&[route_name(output.route)]).observe(seconds);
+            state.metrics.result_rows.inc_by(output.row_count() as u64);
+            success(output, format, seconds * 1_000.0)
+        }
+        Ok(Ok(Err(error))) => failure(&state, &error),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a statement failed by a bug");
+            let message = "the statement failed by a bug of the server; see its log";
+            json_error(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+        }
+        Err(_) => {
+            let limit = state.options.statement_time_max;
+            let message = format!("the statement ran longer than {limit:?} and was cancelled: narrow its time range");
+            json_error(StatusCode::BAD_REQUEST, "limit_exceeded", &message)
+        }
+    }
+}
+
+/// Cancels a statement when nobody waits for its result any more: its time is over, or the client hung up.
+struct CancelOnDrop(Cancellation);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+fn success(output: QueryOutput, format: ResultFormat, elapsed_ms: f64) -> Response {
+    let content_type = match format {
+        ResultFormat::Json => "application/json",
+        ResultFormat::NdJson => "application/x-ndjson",
+        ResultFormat::Csv => "text/csv; charset=utf-8; header=present",
+    };
+    let chunks = chunks(output, format, elapsed_ms).map(Ok::<_, std::convert::Infallible>);
+    ([(CONTENT_TYPE, content_type)], Body::from_stream(futures::stream::iter(chunks))).into_response()
+}
+
+fn invalid(message: &str) -> Response {
+    json_error(StatusCode::BAD_REQUEST, "invalid_input", message)
+}
+
+fn failure(state: &ServerState, error: &Error) -> Response {
+    let (status, kind) = match error.kind() {
+        ErrorKind::InvalidInput => (StatusCode::BAD_REQUEST, "invalid_input"),
+        ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+        ErrorKind::AlreadyExists => (StatusCode::CONFLICT, "already_exists"),
+        ErrorKind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        ErrorKind::LimitExceeded => (StatusCode::BAD_REQUEST, "limit_exceeded"),
+        ErrorKind::Unsupported => (StatusCode::BAD_REQUEST, "unsupported"),
+        ErrorKind::Closed => (StatusCode::SERVICE_UNAVAILABLE, "closed"),
+        ErrorKind::Damaged => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
+        ErrorKind::Io => (StatusCode::INTERNAL_SERVER_ERROR, "io"),
+    };
+    if status == StatusCode::INTERNAL_SERVER_ERROR && state.log.allows() {
+        tracing::warn!(%error, "a statement failed");
+    }
+    json_error(status, kind, &error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_statements_are_told_by_their_first_word() {
+        for sql in [
+            "SELECT 1",
+            " \n(select 1)",
+            "-- c\nWITH a AS (SELECT 1) SELECT 1",
+            "/* c */ show tables",
+            "((VALUES (1)))",
+        ] {
+            assert!(only_reads(sql), "{sql}");
+        }
+        for sql in
+            ["DROP TABLE t", "", "--", "/* SELECT", "selection", "-- SELECT\nDROP TABLE t", "INSERT INTO t SELECT 1"]
+        {
+            assert!(!only_reads(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_statement_is_text_or_json() {
+        let json = HeaderMap::from_iter([(CONTENT_TYPE, "application/json; charset=utf-8".parse().unwrap())]);
+        assert_eq!(statement(&json, br#"{"sql": "SELECT 1"}"#), Ok("SELECT 1".into()));
+        assert!(statement(&json, br#"{"sql": 1}"#).is_err());
+        assert!(statement(&json, br#"{"sql": "SELECT 1", "other": 1}"#).is_err());
+        assert_eq!(statement(&HeaderMap::new(), b"SELECT 1"), Ok("SELECT 1".into()));
+        assert!(statement(&HeaderMap::new(), b" ").is_err());
+        assert!(statement(&HeaderMap::new(), b"\xff").is_err());
+    }
+}

@@ -1,0 +1,39 @@
+//! From the command line to the command that it names, and from its result to the exit code.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use super::{bench, demo, generate, interactive, serve};
+use crate::shell::cli::{Cli, GenerateSubject, Subcommands};
+use crate::shell::{import, terminal};
+
+/// Carries out the command line of this process. Wrong usage and `--help` end the process.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(if matches!(cli.command, Some(Subcommands::Serve(_))) { "info" } else { "warn" });
+    let result = match &cli.command {
+        None => interactive::run(&cli.shell),
+        Some(Subcommands::Import(args)) => import::run(args),
+        Some(Subcommands::Serve(args)) => serve::run(args),
+        Some(Subcommands::Bench(args)) => bench::run(args),
+        Some(Subcommands::Generate(GenerateSubject::Cpu(args))) => generate::run_cpu(args),
+        Some(Subcommands::Demo(args)) => demo::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(terminal::stderr_has_color()),
+    }
+}
+
+/// Messages from `level` on, or what the variable `TSQ_LOG` asks for, such as `lynxstore_storage=debug`.
+fn log_to_stderr(level: &str) {
+    let filter = EnvFilter::try_from_env("TSQ_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(terminal::stderr_has_color())
+        .init();
+}

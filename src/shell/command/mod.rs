@@ -1,0 +1,10 @@
+//! What each subcommand does.
+
+mod bench;
+mod demo;
+mod entry;
+mod generate;
+mod interactive;
+mod serve;
+
+pub use entry::run;

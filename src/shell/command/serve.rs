@@ -1,0 +1,33 @@
+//! `tsq serve`: the HTTP server on a database.
+
+use std::io::{self, Write};
+
+use crate::Database;
+use crate::server::{Exposure, Server, ServerOptions, shutdown_signal};
+use crate::shell::cli::ServeArgs;
+use crate::shell::error::{CommandError, Result};
+
+/// Serves until Ctrl-C or SIGTERM.
+pub(super) fn run(args: &ServeArgs) -> Result<()> {
+    if !args.listen.ip().is_loopback() && !args.insecure {
+        return Err(CommandError::input(format!(
+            "{} can be reached from other machines and the server asks for no credentials: \
+             listen on 127.0.0.1, or add --insecure",
+            args.listen
+        )));
+    }
+    let options = ServerOptions {
+        listen: args.listen,
+        exposure: if args.insecure { Exposure::AnyAddress } else { Exposure::LoopbackOnly },
+        ..ServerOptions::default()
+    };
+    let server = Server::bind(Database::open(&args.directory)?, options)?;
+    // Nobody may be reading; the server serves all the same.
+    let _ = writeln!(
+        io::stderr(),
+        "Serving {directory} on http://{address}: remote write at /api/v1/write, SQL at /api/v1/sql. Ctrl-C stops it.",
+        directory = args.directory.display(),
+        address = server.local_addr(),
+    );
+    Ok(server.run(shutdown_signal())?)
+}

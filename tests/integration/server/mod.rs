@@ -1,0 +1,6 @@
+//! The HTTP server over a real socket: remote write in, SQL out, statuses, limits, shutdown.
+
+mod client;
+mod http;
+mod message;
+mod remote_write;
