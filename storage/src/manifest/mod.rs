@@ -6,7 +6,7 @@ mod edit;
 mod log;
 mod state;
 
-pub use edit::{ManifestEdit, SegmentMeta};
+pub use edit::{ManifestEdit, SectionMeta, SegmentMeta};
 pub(crate) use log::FILE_NAME;
 pub use log::Manifest;
 pub use state::ManifestState;
