@@ -79,7 +79,7 @@ impl FieldStatistic {
     }
 
     /// Whether its vectors hold integers, whatever the type of the field.
-    fn counts_rows(self) -> bool {
+    pub(crate) fn counts_rows(self) -> bool {
         matches!(self, Self::Count | Self::FirstSkip | Self::LastSkip)
     }
 }
