@@ -18,7 +18,7 @@ mod sql;
 mod statement;
 
 pub use error::{Error, Result};
-pub use options::{Cancellation, FileAccess, QueryOptions};
+pub use options::{Cancellation, FileAccess, QueryOptions, RollupMode};
 pub use output::{QueryOutput, Route};
 pub use scalar::{Interval, Scalar as ScalarParam};
 pub use statement::{PreparedStatement, QueryEngine};
