@@ -56,7 +56,9 @@ pub mod shell;
 pub use appender::{Appender, AppenderRow, FieldValue};
 pub use database::Database;
 pub use error::{Error, ErrorKind, Result};
-pub use lynxstore_query::{Cancellation, FileAccess, PreparedStatement, QueryOptions, QueryOutput, Route, ScalarParam};
+pub use lynxstore_query::{
+    Cancellation, FileAccess, PreparedStatement, QueryOptions, QueryOutput, RollupMode, Route, ScalarParam,
+};
 pub use lynxstore_storage::engine::{Ack, Engine, EngineStats, RecoveryReport, WriteReceipt};
 pub use lynxstore_storage::types::{Dedup, FieldType, SchemaMode, TableOptions, TableSchema, TableSpec};
 pub use options::Options;

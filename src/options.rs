@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lynxstore_query::{FileAccess, QueryOptions};
+use lynxstore_query::{FileAccess, QueryOptions, RollupMode};
 use lynxstore_storage::engine::EngineOptions;
 
 /// How a [`Database`](crate::Database) is opened.
@@ -55,6 +55,13 @@ impl Options {
     #[must_use]
     pub fn file_access(mut self, access: FileAccess) -> Self {
         self.query.file_access = access;
+        self
+    }
+
+    /// Whether queries are answered from the rollups of segments where these suffice. Default: they are.
+    #[must_use]
+    pub fn rollups(mut self, mode: RollupMode) -> Self {
+        self.query.rollups = mode;
         self
     }
 

@@ -19,7 +19,7 @@ mod statement;
 mod system;
 
 pub use error::{Error, Result};
-pub use options::{Cancellation, FileAccess, QueryOptions};
+pub use options::{Cancellation, FileAccess, QueryOptions, RollupMode};
 pub use output::{QueryOutput, Route};
 pub use scalar::{Interval, Scalar as ScalarParam};
 pub use statement::{PreparedStatement, QueryEngine, sql_type};

@@ -15,6 +15,16 @@ pub enum FileAccess {
     Denied,
 }
 
+/// Whether statements are answered from the rollups of segments where these suffice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RollupMode {
+    /// Rollups stand in for the rows of whole hours.
+    #[default]
+    On,
+    /// Rows are always read; for comparing.
+    Off,
+}
+
 /// Options of a [`QueryEngine`](crate::QueryEngine).
 #[derive(Debug, Clone)]
 pub struct QueryOptions {
@@ -28,6 +38,8 @@ pub struct QueryOptions {
     pub rows_out_max: u64,
     /// A statement that needs more groups at once fails.
     pub groups_max: u64,
+    /// Whether rollups are used.
+    pub rollups: RollupMode,
 }
 
 impl Default for QueryOptions {
@@ -42,6 +54,7 @@ impl Default for QueryOptions {
             file_access: FileAccess::Denied,
             rows_out_max: ROWS_OUT_MAX,
             groups_max: GROUPS_MAX,
+            rollups: RollupMode::On,
         }
     }
 }

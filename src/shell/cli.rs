@@ -192,6 +192,10 @@ pub(super) struct BenchArgs {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) runs: u32,
 
+    /// Read the rows of whole hours too, instead of what segments keep of them
+    #[arg(long)]
+    pub(super) no_rollups: bool,
+
     /// Print a JSON array of objects with the keys name, median_ms, min_ms, rows
     #[arg(long)]
     pub(super) json: bool,

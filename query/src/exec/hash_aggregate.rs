@@ -14,7 +14,7 @@ use super::batch_scan::{BATCH_ROWS, BatchScan};
 use super::context::ExecContext;
 use super::expr::evaluate;
 use super::project::filter_columns;
-use super::source::Source;
+use super::source::{Source, Work};
 use super::states::{GroupStates, Layout};
 use crate::error::{Error, Result};
 use crate::plan::{Aggregation, Expr, SelectPlan};
@@ -45,7 +45,7 @@ pub(crate) fn aggregate(
 ) -> Result<GroupColumns> {
     let layout = Layout::new(&aggregation.aggregates);
     let scan = BatchScan::new(plan, source)?;
-    let partitions = source.partitions(context.threads());
+    let partitions = source.partitions(context.threads(), Work::Values);
     let parts = context.map(partitions, |series| {
         let mut groups = HashGroups::new(&aggregation.keys, &layout)?;
         scan.run(series, BATCH_ROWS, layout.needs_times(), context, |batch| {

@@ -14,7 +14,7 @@ use super::context::ExecContext;
 use super::expr::{evaluate, evaluate_mask};
 use super::result::{projection_schema, record_batch};
 use super::sort::sort_batches;
-use super::source::Source;
+use super::source::{Source, Work};
 use crate::error::{Error, Result};
 use crate::plan::{Expr, OutputColumn, SelectPlan};
 
@@ -31,7 +31,7 @@ pub(crate) fn project(plan: &SelectPlan, source: &Source, context: &ExecContext<
     let unordered_wanted = wanted.filter(|_| plan.order.is_empty());
     // A small LIMIT runs on the caller's thread: it ends after a few series.
     let small = unordered_wanted.is_some_and(|wanted| wanted <= BATCH_ROWS);
-    let partitions = source.partitions(if small { 1 } else { context.threads() });
+    let partitions = source.partitions(if small { 1 } else { context.threads() }, Work::Values);
     let batch_rows = unordered_wanted.map_or(BATCH_ROWS, |wanted| wanted.clamp(1_024, BATCH_ROWS));
     let bound = TimeBound::new(plan, source.range);
     let total_rows = AtomicUsize::new(0);

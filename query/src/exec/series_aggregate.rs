@@ -2,24 +2,23 @@
 //!
 //! A series has one tag group; its blocks are cut at bucket boundaries, and each piece is added to the state of
 //! (tag group, bucket) by a kernel over the decoded values, or from the zone map when a whole vector lies in one
-//! bucket. Threads take disjoint runs of series, number the tag groups that they meet themselves, and are merged in the
+//! bucket. Whole hours come from the rollups of segments where these suffice. Threads take disjoint runs of series, number the tag groups that they meet themselves, and are merged in the
 //! order of the series.
 
 use std::ops::Range;
 
 use hashbrown::HashMap;
-use lynxstore_storage::encoding::Validity;
-use lynxstore_storage::snapshot::{Block, BlockTimes, SeriesScan};
+use lynxstore_storage::snapshot::{Piece, SeriesScan, TableSnapshot};
 use lynxstore_storage::types::{FieldType, TimeRange};
 
-use super::bucket_runs::{BucketRun, for_each_run};
 use super::context::ExecContext;
 use super::field_filter::{FieldFilter, Selection};
-use super::row_mask::RowMask;
-use super::source::{ColumnPlace, Source, place_of};
-use super::states::{ColumnStates, GroupStates, Layout, NumberKind, StateKind};
+use super::series_rollups::{add_column, rollup_use, wants_last_only};
+use super::series_sink::{Sink, StateIndex, add_field, add_times};
+use super::source::{ColumnPlace, Source, Work, place_of};
+use super::states::{GroupStates, Layout, StateKind};
 use super::tag_groups::TagGroups;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::{Aggregation, Bucket, Expr, SelectPlan};
 
 /// Dense numbering of (tag group, bucket) is used up to this many states per thread; about 64 MiB with one argument.
@@ -98,6 +97,32 @@ impl SeriesGrouping {
         }
         Some(Self { keys, bucket, layout, arguments })
     }
+
+    /// Per argument its position in the scan; `None` for the time.
+    pub(crate) fn positions(&self, source: &Source) -> Result<Vec<Option<usize>>> {
+        let positions = self.arguments.iter().map(|argument| match argument {
+            ArgumentPlace::Time => Ok(None),
+            ArgumentPlace::Field(field) => source.field_position(*field).map(Some),
+        });
+        positions.collect()
+    }
+
+    /// A scan that serves rollups where the grouping can use them.
+    fn scan<'a>(&self, plan: &SelectPlan, source: &'a Source, context: &ExecContext<'_>) -> Result<SeriesScan<'a>> {
+        let scan = source.set.scan(&source.fields, source.range);
+        Ok(match rollup_use(self, plan, source, context.options.rollups)? {
+            Some(uses) => scan.with_rollups(uses),
+            None => scan,
+        })
+    }
+}
+
+/// Number of sections whose rollups stand in for rows of a query, for `EXPLAIN`.
+pub(crate) fn rollup_sections(plan: &SelectPlan, table: &TableSnapshot, context: &ExecContext<'_>) -> Result<usize> {
+    let grouping = plan.aggregation.as_ref().and_then(|aggregation| SeriesGrouping::of(plan, aggregation));
+    let Some(grouping) = grouping else { return Ok(0) };
+    let source = Source::open(plan, table)?;
+    Ok(grouping.scan(plan, &source, context)?.rollup_section_count())
 }
 
 /// Whether a grouping is of the kind that this module runs.
@@ -125,9 +150,18 @@ pub(crate) fn aggregate(
 ) -> Result<SeriesGroups> {
     let tags = TagGroups::new(source, &grouping.keys);
     let filter = FieldFilter::new(&plan.filter.fields, source)?;
-    let partitions = source.partitions(context.threads());
+    let scan = grouping.scan(plan, source, context)?;
+    let reads_ends = wants_last_only(grouping, plan);
+    let work = if reads_ends || scan.rollup_section_count() > 0 { Work::States } else { Work::Values };
+    drop(scan);
+    let partitions = source.partitions(context.threads(), work);
     let mut parts = context.map(partitions, |series| {
-        let mut worker = Worker::new(grouping, source, &filter, &tags, series.clone(), context)?;
+        let scan = grouping.scan(plan, source, context)?;
+        let mut worker = Worker::new(grouping, source, scan, &filter, &tags, series.clone(), context)?;
+        if reads_ends {
+            worker.run_ends(series, context)?;
+            return Ok(worker.finish());
+        }
         worker.run(series, context)?;
         Ok(worker.finish())
     })?;
@@ -164,14 +198,6 @@ fn merge(layout: &Layout, parts: Vec<Part>, context: &ExecContext<'_>) -> Result
     Ok((groups, merged))
 }
 
-/// How (tag group, bucket) becomes a state.
-enum StateIndex {
-    /// `group * buckets + (ordinal - first)`.
-    Dense { first: i64, buckets: usize },
-    /// By a table, in order of first sight.
-    Sparse(HashMap<(u32, i64), u32>),
-}
-
 struct Worker<'a> {
     grouping: &'a SeriesGrouping,
     filter: &'a FieldFilter,
@@ -192,16 +218,13 @@ impl<'a> Worker<'a> {
     fn new(
         grouping: &'a SeriesGrouping,
         source: &'a Source,
+        scan: SeriesScan<'a>,
         filter: &'a FieldFilter,
         tags: &'a TagGroups,
         series: Range<usize>,
         context: &ExecContext<'_>,
     ) -> Result<Self> {
-        let positions = grouping.arguments.iter().map(|argument| match argument {
-            ArgumentPlace::Time => Ok(None),
-            ArgumentPlace::Field(field) => source.field_position(*field).map(Some),
-        });
-        let positions = positions.collect::<Result<Vec<_>>>()?;
+        let positions = grouping.positions(source)?;
         let groups = tags.count_in(series) as u64;
         let index = match (grouping.bucket, bucket_range(grouping, source)) {
             (None, _) => StateIndex::Dense { first: 0, buckets: 1 },
@@ -218,7 +241,7 @@ impl<'a> Worker<'a> {
         Ok(Self {
             grouping,
             filter,
-            scan: source.set.scan(&source.fields, source.range),
+            scan,
             tags,
             local_groups: HashMap::new(),
             index,
@@ -238,23 +261,56 @@ impl<'a> Worker<'a> {
                 StateIndex::Sparse(_) => group,
             };
             self.scan.open(index)?;
-            // The scan is taken out while its block is borrowed.
-            while let Some(mut block) = self.scan.next_block()? {
+            while let Some(piece) = self.scan.next_piece()? {
                 context.cancellation.check()?;
                 let mut sink = Sink {
-                    grouping: self.grouping,
+                    bucket: self.grouping.bucket,
                     index: &mut self.index,
                     keys: &mut self.keys,
                     states: &mut self.states,
                     positions: &self.positions,
                     runs: &mut self.runs,
                 };
-                match self.filter.select(&mut block)? {
-                    Selection::Nothing => {}
-                    selection => sink.add(&mut block, selection.mask(), local)?,
+                match piece {
+                    Piece::Rollup(mut piece) => sink.add_rollups(&mut piece, local)?,
+                    Piece::Block(mut block) => match self.filter.select(&mut block)? {
+                        Selection::Nothing => {}
+                        selection => sink.add(&mut block, selection.mask(), local)?,
+                    },
                 }
             }
             context.check_groups(self.keys.len())?;
+        }
+        Ok(())
+    }
+
+    /// Reads every series from its end, up to the last value of each argument.
+    fn run_ends(&mut self, series: Range<usize>, context: &ExecContext<'_>) -> Result<()> {
+        let mut is_found = vec![false; self.positions.len()];
+        for index in series {
+            context.cancellation.check()?;
+            let state = self.local_group(self.tags.group_of(index)) as usize;
+            is_found.fill(false);
+            self.scan.open(index)?;
+            while is_found.contains(&false)
+                && let Some(mut piece) = self.scan.next_piece_back()?
+            {
+                self.states.rows[state] += 1;
+                let columns = self.states.columns.iter_mut().zip(&self.positions).zip(&mut is_found);
+                // An argument that was found is left alone: an older row of the same time must not replace it.
+                for ((column, position), is_found) in columns.filter(|(_, is_found)| !**is_found) {
+                    let before = column.number_count(state);
+                    match (&mut piece, position) {
+                        (Piece::Rollup(piece), _) => add_column(column, *position, piece, &[(state, 0..piece.len())])?,
+                        (Piece::Block(block), None) => add_times(column, block, None, &[(state, 0..block.len())])?,
+                        (Piece::Block(block), Some(position)) => {
+                            let rows = 0..block.len();
+                            add_field(column, block, *position, None, &[(state, rows)])?;
+                        }
+                    }
+                    *is_found = column.number_count(state) > before;
+                }
+            }
         }
         Ok(())
     }
@@ -296,159 +352,4 @@ fn bucket_range(grouping: &SeriesGrouping, source: &Source) -> Option<(i64, u64)
     }
     let (first, last) = (bucket.ordinal(bounds.start_ns), bucket.ordinal(bounds.end_ns));
     Some((first, u64::try_from(i128::from(last) - i128::from(first) + 1).ok()?))
-}
-
-/// Where the rows of a block go.
-struct Sink<'a> {
-    grouping: &'a SeriesGrouping,
-    index: &'a mut StateIndex,
-    keys: &'a mut Vec<(u32, i64)>,
-    states: &'a mut GroupStates,
-    positions: &'a [Option<usize>],
-    runs: &'a mut Vec<(usize, Range<usize>)>,
-}
-
-impl Sink<'_> {
-    fn add(&mut self, block: &mut Block<'_>, selection: Option<&RowMask>, group: u32) -> Result<()> {
-        self.cut(block, group)?;
-        for (state, rows) in self.runs.iter() {
-            self.states.rows[*state] += match selection {
-                None => rows.len() as u64,
-                Some(mask) => mask.count(rows.clone()) as u64,
-            };
-        }
-        for (column, position) in self.states.columns.iter_mut().zip(self.positions) {
-            match position {
-                None => add_times(column, block, selection, self.runs)?,
-                Some(position) => add_field(column, block, *position, selection, self.runs)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds the state of every run of rows.
-    fn cut(&mut self, block: &mut Block<'_>, group: u32) -> Result<()> {
-        self.runs.clear();
-        let len = block.len();
-        let Some(bucket) = self.grouping.bucket else {
-            self.runs.push((group as usize, 0..len));
-            return Ok(());
-        };
-        match &mut *self.index {
-            StateIndex::Dense { first, buckets } => {
-                let base = group as usize * *buckets;
-                let mut all_inside = true;
-                for_each_run(bucket, block.times()?, len, |run| {
-                    let offset = run.ordinal.wrapping_sub(*first) as usize;
-                    all_inside &= offset < *buckets;
-                    self.runs.push((base + offset, run.rows));
-                });
-                if !all_inside {
-                    return Err(Error::execution("a row lies outside the times of its series: the segment is damaged"));
-                }
-            }
-            StateIndex::Sparse(index) => {
-                let (keys, runs) = (&mut *self.keys, &mut *self.runs);
-                for_each_run(bucket, block.times()?, len, |BucketRun { ordinal, rows }| {
-                    let state = *index.entry((group, ordinal)).or_insert_with(|| {
-                        keys.push((group, ordinal));
-                        (keys.len() - 1) as u32
-                    });
-                    runs.push((state as usize, rows));
-                });
-                if self.keys.len() > self.states.rows.len() {
-                    // Grows in steps, so that a new bucket per block does not copy all states each time.
-                    self.states.resize(self.keys.len().next_power_of_two());
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn add_times(
-    column: &mut ColumnStates,
-    block: &mut Block<'_>,
-    selection: Option<&RowMask>,
-    runs: &[(usize, Range<usize>)],
-) -> Result<()> {
-    let times = block.times()?;
-    for (state, rows) in runs {
-        let (count, bounds) = match selection {
-            None => (rows.len(), Some((rows.start, rows.end - 1))),
-            Some(mask) => (mask.count(rows.clone()), mask.bounds(rows.clone())),
-        };
-        let Some((first, last)) = bounds else { continue };
-        match column {
-            ColumnStates::Count(counts) => counts[*state] += count as u64,
-            ColumnStates::Number(states) => states.add_times(*state, count, times.get(first), times.get(last)),
-            ColumnStates::Value(_) => {}
-        }
-    }
-    Ok(())
-}
-
-fn add_field(
-    column: &mut ColumnStates,
-    block: &mut Block<'_>,
-    position: usize,
-    selection: Option<&RowMask>,
-    runs: &[(usize, Range<usize>)],
-) -> Result<()> {
-    if let ([(state, rows)], None) = (runs, selection)
-        && rows.len() == block.len()
-        && let Some(zone) = block.zone(position)
-    {
-        let added = match column {
-            ColumnStates::Count(counts) => {
-                counts[*state] += (rows.len() - zone.null_count()) as u64;
-                true
-            }
-            ColumnStates::Number(states) => states.add_zone(*state, &zone, rows.len()),
-            ColumnStates::Value(_) => false,
-        };
-        if added {
-            return Ok(());
-        }
-    }
-    let validity = block.validity(position)?;
-    if validity == Validity::AllNull {
-        return Ok(());
-    }
-    let mask = RowMask::combine(selection, &validity);
-    let states = match column {
-        ColumnStates::Count(counts) => {
-            for (state, rows) in runs {
-                counts[*state] += mask.as_ref().map_or(rows.len(), |mask| mask.count(rows.clone())) as u64;
-            }
-            return Ok(());
-        }
-        ColumnStates::Number(states) => states,
-        ColumnStates::Value(_) => return Err(Error::execution("values are not aggregated by series")),
-    };
-    // Only `first` and `last` read times; they are copied out because values and times share the block's buffers.
-    let listed: Vec<i64>;
-    let times = if states.needs_times() {
-        match block.times()? {
-            BlockTimes::Regular { start_ns, step_ns } => BlockTimes::Regular { start_ns, step_ns },
-            BlockTimes::Slice(times) => {
-                listed = times.to_vec();
-                BlockTimes::Slice(&listed)
-            }
-        }
-    } else {
-        BlockTimes::Regular { start_ns: 0, step_ns: 0 }
-    };
-    if states.kind() == NumberKind::F64 {
-        let values = block.f64_values(position)?;
-        for (state, rows) in runs {
-            states.add_floats(*state, values, mask.as_ref(), rows.clone(), times);
-        }
-    } else {
-        let values = block.i64_values(position)?;
-        for (state, rows) in runs {
-            states.add_integers(*state, values, mask.as_ref(), rows.clone(), times);
-        }
-    }
-    Ok(())
 }

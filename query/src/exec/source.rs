@@ -16,6 +16,18 @@ use crate::plan::{ScanFilter, SelectPlan, TagPredicate};
 /// Values that one thread handles before a second one pays: a million take 0.1 to 0.3 ms.
 const VALUES_PER_THREAD_MIN: u64 = 1 << 20;
 
+/// Rows that take about as long as one state that stands for many.
+const ROWS_PER_STATE: u64 = 64;
+
+/// What a scan reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Values row by row.
+    Values,
+    /// Mostly states of many rows.
+    States,
+}
+
 /// The series of a plan within one snapshot.
 pub(crate) struct Source {
     /// The series.
@@ -68,7 +80,7 @@ impl Source {
     }
 
     /// Splits the series into at most `threads` runs of about equal work, one when there is little.
-    pub(crate) fn partitions(&self, threads: usize) -> Vec<Range<usize>> {
+    pub(crate) fn partitions(&self, threads: usize, work: Work) -> Vec<Range<usize>> {
         let series = self.set.len();
         let whole = std::iter::once(0..series).collect();
         if threads < 2 || series < 2 {
@@ -77,7 +89,8 @@ impl Source {
         let values_per_row = self.fields.len().max(1) as u64;
         let weights: Vec<u64> = (0..series).map(|index| self.values_estimate(index) * values_per_row).collect();
         let total: u64 = weights.iter().sum();
-        let parts = (total / VALUES_PER_THREAD_MIN).clamp(1, threads as u64);
+        let steps = if work == Work::States { total / ROWS_PER_STATE } else { total };
+        let parts = (steps / VALUES_PER_THREAD_MIN).clamp(1, threads as u64);
         if parts == 1 {
             return whole;
         }

@@ -8,7 +8,7 @@ use super::query_engine::Run;
 use super::schema::listing;
 use super::select::Planned;
 use crate::error::{Error, Result};
-use crate::exec::{groups_by_series, tag_filter};
+use crate::exec::{ExecContext, groups_by_series, rollup_sections, tag_filter};
 use crate::output::QueryOutput;
 use crate::plan::{FieldBound, FieldTerm, SelectPlan};
 
@@ -17,7 +17,7 @@ impl Run<'_> {
     pub(super) fn explain(&self, query: &Query) -> Result<QueryOutput> {
         let snapshot = self.shared.engine.snapshot();
         let lines = match self.plan(query, &snapshot, None) {
-            Ok(planned) => describe(&planned)?,
+            Ok(planned) => describe(&planned, &self.context())?,
             Err(Error::Unsupported { what, hint }) => {
                 let mut lines = vec![format!("route: DataFusion, because of {what}")];
                 lines.extend(self.explain_datafusion(&snapshot, query, Error::Unsupported { what, hint })?);
@@ -53,10 +53,16 @@ impl Run<'_> {
     }
 }
 
-fn describe((plan, table): &Planned) -> Result<Vec<String>> {
+fn describe((plan, table): &Planned, context: &ExecContext<'_>) -> Result<Vec<String>> {
     let mut lines = vec!["route: vectorized".to_owned()];
     if let Some(table) = table {
         describe_scan(plan, table, &mut lines)?;
+        match rollup_sections(plan, table, context)? {
+            0 => {}
+            sections => {
+                lines.push(format!("rollups: of whole hours, in {sections} of {} sections", table.section_count()))
+            }
+        }
     }
     if let Some(aggregation) = &plan.aggregation {
         let way = if groups_by_series(plan, aggregation) {

@@ -14,6 +14,8 @@ mod select;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+mod rollup_tests;
+#[cfg(test)]
 mod tests;
 
 pub use prepared::PreparedStatement;

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 
-use crate::Database;
 use crate::shell::cli::BenchArgs;
 use crate::shell::error::{CommandError, Result};
 use crate::shell::output::{Format, Rows, TableStyle};
 use crate::shell::script::Script;
 use crate::shell::terminal;
+use crate::{Database, Options, RollupMode};
 
 /// What was measured of one statement.
 struct Measurement {
@@ -31,7 +31,8 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
             args.directory.display()
         )));
     }
-    let database = Database::open(&args.directory)?;
+    let rollups = if args.no_rollups { RollupMode::Off } else { RollupMode::On };
+    let database = Database::open_with(&args.directory, Options::default().rollups(rollups))?;
     let measurements = measure_all(&database, &args.file, &text, args.runs)?;
     database.close()?;
     let mut out = io::stdout().lock();

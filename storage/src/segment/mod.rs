@@ -9,8 +9,10 @@
 //! covered by a checksum or required to be zero. Everything read is untrusted: malformed bytes are
 //! [`Error::Corruption`](crate::Error::Corruption) with an offset, never a panic.
 //!
-//! Writing: `writer` (file) → `section_writer` (table) → `column_writer`, `string_writer`, `directory_writer`.
-//! Reading: `reader` (file) → `section` (table) → `directory`, `column` → `vector_table` (checksums).
+//! Writing: `writer` (file) → `section_writer` (table) → `column_writer`, `string_writer`, `directory_writer`,
+//! `rollup_writer`.
+//! Reading: `reader` (file) → `section` (table) → `directory`, `column`, `rollup` → `vector_table`
+//! (checksums).
 
 mod bytes;
 mod column;
@@ -22,6 +24,10 @@ mod file;
 mod interner;
 mod layout;
 mod reader;
+mod rollup;
+mod rollup_states;
+mod rollup_verify;
+mod rollup_writer;
 mod section;
 mod section_writer;
 mod series_shape;
@@ -37,6 +43,7 @@ pub use column::{ColumnStorage, SectionColumn};
 pub use dictionary::StringDictionary;
 pub use directory::{SeriesEntry, TagCodes, TagDictionary};
 pub use reader::Segment;
+pub use rollup::{FieldRollups, FieldStatistic, RowStatistic, SectionRollups};
 pub use section::Section;
 pub use series_shape::{SeriesShape, SeriesShapeBuilder};
 pub use vector_table::EncodedVector;

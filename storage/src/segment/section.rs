@@ -11,7 +11,8 @@ use super::column::{ColumnStorage, DictionaryPlace, SectionColumn};
 use super::directory::{Directory, DirectoryShape, SeriesEntry, TagCodes, TagDictionary};
 use super::file::SegmentFile;
 use super::layout::{FooterEntry, SECTION_HEADER_BYTES, check_crc};
-use super::section_writer::FLAG_TIME_VECTORS;
+use super::rollup::SectionRollups;
+use super::section_writer::{FLAG_ROLLUPS, FLAG_TIME_VECTORS};
 use super::vector_table::{VectorBounds, VectorTable};
 use crate::encoding::{VECTOR_LEN, VectorHeader, ZoneMap, decode_i64};
 use crate::error::Result;
@@ -36,6 +37,7 @@ pub struct Section {
     vector_times: Range<usize>,
     times: Option<VectorTable>,
     columns: Vec<SectionColumn>,
+    rollups: Option<SectionRollups>,
 }
 
 impl Section {
@@ -90,12 +92,11 @@ impl Section {
             let headers = cursor.take(vector_count, VectorHeader::BYTES).ok_or(CUT)?;
             Ok::<_, &'static str>(VectorTable::new(file.clone(), bounds.clone(), locations, headers, data.clone()))
         };
-        let times = match header.flags {
-            0 => None,
-            FLAG_TIME_VECTORS => Some(vectors(cursor)?),
-            _ => return Err("the section has unknown flags"),
-        };
-        let mut columns = Vec::new();
+        if header.flags & !(FLAG_TIME_VECTORS | FLAG_ROLLUPS) != 0 {
+            return Err("the section has unknown flags");
+        }
+        let times = if header.flags & FLAG_TIME_VECTORS == 0 { None } else { Some(vectors(cursor)?) };
+        let mut columns: Vec<SectionColumn> = Vec::new();
         for _ in 0..header.column_count {
             let record = ColumnRecord::read(cursor, &data).ok_or("the record of a column is malformed")?;
             let vectors = vectors(cursor)?;
@@ -104,6 +105,11 @@ impl Section {
             let column = SectionColumn::new(id, field_type, storage, vectors, zones, dictionary);
             columns.push(column.ok_or("a zone map is malformed")?);
         }
+        let type_of = |id: ColumnId| columns.iter().find(|column| column.id() == id).map(SectionColumn::field_type);
+        let rollups = match header.flags & FLAG_ROLLUPS {
+            0 => None,
+            _ => Some(SectionRollups::read(file, cursor, &directory, &data, type_of)?),
+        };
         if !cursor.is_at_end() {
             return Err("the section metadata is longer than its contents");
         }
@@ -121,6 +127,7 @@ impl Section {
             vector_times,
             times,
             columns,
+            rollups,
         })
     }
 
@@ -263,6 +270,11 @@ impl Section {
     /// The field columns in which some row has a value.
     pub fn columns(&self) -> &[SectionColumn] {
         &self.columns
+    }
+
+    /// The rollups of the section, if it has any.
+    pub fn rollups(&self) -> Option<&SectionRollups> {
+        self.rollups.as_ref()
     }
 
     /// The file range of vector data and dictionaries.

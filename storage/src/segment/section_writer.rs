@@ -12,6 +12,7 @@ use super::bytes::pad_to_8;
 use super::column_writer::{ColumnWriter, FinishedColumn};
 use super::directory_writer::DirectoryWriter;
 use super::layout::{COLUMN_RECORD_BYTES, SECTION_HEADER_BYTES};
+use super::rollup_writer::{FinishedRollups, RollupWriter};
 use super::series_shape::SeriesShape;
 use super::vector_writer::EncodedVectors;
 use crate::encoding::{VECTOR_LEN, encode_i64};
@@ -25,6 +26,8 @@ const OWN_VECTORS_ROWS_MIN: usize = 256;
 
 /// Section flag: the time column has tables, because some vector holds rows of an irregular series.
 pub(super) const FLAG_TIME_VECTORS: u32 = 1;
+/// Section flag: the section has rollups.
+pub(super) const FLAG_ROLLUPS: u32 = 2;
 
 /// The section that is being written.
 #[derive(Debug)]
@@ -33,6 +36,7 @@ pub(super) struct SectionWriter {
     schema_block: Vec<u8>,
     tag_count: usize,
     columns: Vec<ColumnWriter>,
+    rollups: RollupWriter,
     column_positions: HashMap<ColumnId, usize>,
     directory: DirectoryWriter,
     last_key: Option<SeriesKey>,
@@ -62,6 +66,7 @@ pub(super) struct FinishedSection {
     /// Absent when every series is regular.
     pub(super) times: Option<EncodedVectors>,
     pub(super) columns: Vec<FinishedColumn>,
+    pub(super) rollups: Option<FinishedRollups>,
     schema_block: Vec<u8>,
     tag_count: usize,
     directory: DirectoryWriter,
@@ -75,6 +80,13 @@ pub(super) struct ColumnPlace {
     pub(super) dictionary_offset: u64,
 }
 
+/// File offsets of what was written for a section.
+pub(super) struct DataPlaces {
+    pub(super) times_offset: u64,
+    pub(super) columns: Vec<ColumnPlace>,
+    pub(super) rollups_offset: u64,
+}
+
 impl SectionWriter {
     pub(super) fn new(schema: &TableSchema) -> Self {
         let mut schema_block = ByteWriter::default();
@@ -85,6 +97,7 @@ impl SectionWriter {
             schema_block: schema_block.bytes,
             tag_count: schema.tags.len(),
             column_positions: columns.iter().enumerate().map(|(position, column)| (column.id(), position)).collect(),
+            rollups: RollupWriter::new(&columns),
             columns,
             directory: DirectoryWriter::new(schema.tags.iter().map(|tag| tag.id)),
             last_key: None,
@@ -117,6 +130,7 @@ impl SectionWriter {
             return Err(Error::invalid("a section has at most 4,294,967,295 rows"));
         }
         self.directory.push(key, self.row_count, shape)?;
+        self.rollups.begin_series(shape);
         self.last_key = Some(key.clone());
         let rows = shape.row_count as usize;
         let vector_room = VECTOR_LEN - self.times.pending.len();
@@ -143,6 +157,7 @@ impl SectionWriter {
             return Err(Error::invalid("the rows of a series do not fit the times that were said"));
         }
         let arrays = self.arrays_by_column(times.len(), fields)?;
+        self.rollups.push_rows(times, &arrays, rows_left == 0)?;
         let is_regular = self.open.is_regular;
         let mut start = 0;
         while start < times.len() {
@@ -230,6 +245,7 @@ impl SectionWriter {
             row_count: self.row_count,
             time_range: TimeRange { start_ns, end_ns },
             times: self.times.has_vectors.then_some(self.times.vectors),
+            rollups: self.rollups.finish(&columns),
             columns,
             schema_block: self.schema_block,
             tag_count: self.tag_count,
@@ -241,12 +257,12 @@ impl SectionWriter {
 }
 
 impl FinishedSection {
-    /// The metadata block, given where the data was written: `times_offset` for the time column, `places` for the
-    /// field columns.
-    pub(super) fn metadata(&self, times_offset: u64, places: &[ColumnPlace]) -> Result<Vec<u8>> {
+    /// The metadata block, given where the data was written.
+    pub(super) fn metadata(&self, places: &DataPlaces) -> Result<Vec<u8>> {
         let mut out = Vec::with_capacity(SECTION_HEADER_BYTES + self.schema_block.len());
         out.extend_from_slice(&self.table_id.0.to_le_bytes());
-        let flags = if self.times.is_some() { FLAG_TIME_VECTORS } else { 0 };
+        let mut flags = if self.times.is_some() { FLAG_TIME_VECTORS } else { 0 };
+        flags |= if self.rollups.is_some() { FLAG_ROLLUPS } else { 0 };
         let counts = [
             self.row_count,
             self.directory.series_count() as u32,
@@ -276,11 +292,14 @@ impl FinishedSection {
             out.extend_from_slice(&max.to_le_bytes());
         }
         if let Some(times) = &self.times {
-            times.append_locations(times_offset, &mut out);
+            times.append_locations(places.times_offset, &mut out);
             out.extend_from_slice(times.headers());
         }
-        for (column, place) in self.columns.iter().zip(places) {
+        for (column, place) in self.columns.iter().zip(&places.columns) {
             append_column(column, place, &mut out);
+        }
+        if let Some(rollups) = &self.rollups {
+            rollups.append_to(places.rollups_offset, &mut out);
         }
         Ok(out)
     }

@@ -2,6 +2,7 @@
 //!
 //! A series that is too long for memory is written in parts; its shape is taken in a first pass over its times.
 
+use super::rollup_states::{BASE_BUCKET_NS, cut_into_buckets};
 use crate::error::{Error, Result};
 
 /// Step of a series of one row: any step describes it, and one makes it a regular series.
@@ -18,6 +19,8 @@ pub struct SeriesShape {
     pub max_time: i64,
     /// Constant positive distance of the times; 0 when there is none.
     pub step_ns: i64,
+    /// Number of base buckets of rollups that have a row.
+    pub bucket_count: u32,
 }
 
 impl SeriesShape {
@@ -57,9 +60,13 @@ impl SeriesShapeBuilder {
         }
         let Some(shape) = &mut self.shape else {
             let step_ns = constant_step(times).unwrap_or(0);
-            self.shape = Some(SeriesShape { row_count: rows, min_time: first, max_time: last, step_ns });
+            let bucket_count = count_buckets(times);
+            let (row_count, min_time, max_time) = (rows, first, last);
+            self.shape = Some(SeriesShape { row_count, min_time, max_time, step_ns, bucket_count });
             return Ok(());
         };
+        let goes_on = u32::from(bucket_of(shape.max_time) == bucket_of(first));
+        shape.bucket_count = shape.bucket_count.saturating_add(count_buckets(times) - goes_on);
         let gap = positive_step(shape.max_time, first);
         let inner = if times.len() == 1 { gap } else { constant_step(times) };
         let own = if shape.row_count == 1 { gap } else { Some(shape.step_ns).filter(|&step| step > 0) };
@@ -76,6 +83,16 @@ impl SeriesShapeBuilder {
     pub fn finish(self) -> Option<SeriesShape> {
         self.shape
     }
+}
+
+/// Base buckets that have one of the ascending times.
+fn count_buckets(times: &[i64]) -> u32 {
+    let buckets = cut_into_buckets(times, BASE_BUCKET_NS, usize::MAX).map_or(0, |buckets| buckets.len());
+    u32::try_from(buckets).unwrap_or(u32::MAX)
+}
+
+fn bucket_of(time: i64) -> i64 {
+    time.div_euclid(BASE_BUCKET_NS)
 }
 
 fn too_long() -> Error {
@@ -120,7 +137,8 @@ mod tests {
 
     #[test]
     fn parts_have_the_shape_of_the_whole() {
-        let series: [&[i64]; 8] = [
+        let series: [&[i64]; 9] = [
+            &[-1, 0, BASE_BUCKET_NS - 1, BASE_BUCKET_NS, 5 * BASE_BUCKET_NS],
             &[1],
             &[1, 2, 3, 4, 5],
             &[1, 3, 5, 7],

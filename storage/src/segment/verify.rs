@@ -3,6 +3,7 @@
 use super::column::{ColumnStorage, SectionColumn};
 use super::layout::padding;
 use super::reader::Segment;
+use super::rollup_verify::verify_rollups;
 use super::section::Section;
 use super::vector_table::check_zeros;
 use crate::encoding::VECTOR_LEN;
@@ -58,6 +59,15 @@ fn verify_section(section: &Section) -> Result<()> {
             return Err(damaged("a column does not start where the one before ends"));
         }
         position = verify_column(section, column)?;
+    }
+    if let Some(rollups) = section.rollups() {
+        for table in rollups.tables() {
+            if table.data_range().start != position {
+                return Err(damaged("the rollups do not adjoin what is before them"));
+            }
+            position = table.data_range().end;
+        }
+        verify_rollups(section, rollups)?;
     }
     match position == metadata_start as u64 {
         true => Ok(()),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arrow_array::ArrayRef;
 
 use super::layout::{Footer, FooterEntry, HEADER_BYTES, Trailer, encode_header, padding};
-use super::section_writer::{ColumnPlace, FinishedSection, SectionWriter};
+use super::section_writer::{ColumnPlace, DataPlaces, FinishedSection, SectionWriter};
 use super::series_shape::SeriesShape;
 use crate::error::{Error, Result};
 use crate::io::{Io, IoFile, OpenMode};
@@ -197,7 +197,12 @@ impl SegmentWriter {
             output.align()?;
             places.push(ColumnPlace { data_offset, dictionary_offset });
         }
-        let metadata = section.metadata(data_offset, &places)?;
+        let rollups_offset = output.position();
+        if let Some(rollups) = &section.rollups {
+            rollups.vectors().try_for_each(|vectors| output.append(vectors.data()))?;
+        }
+        let places = DataPlaces { times_offset: data_offset, columns: places, rollups_offset };
+        let metadata = section.metadata(&places)?;
         self.footer.sections.push(FooterEntry {
             table_id: section.table_id,
             partition_start_ns,

@@ -196,7 +196,7 @@ impl RunReader<'_> {
                 let times = run.chunk.times.slice(start, rows);
                 Ok(RowChunk { times, columns, order: TimeOrder::Mixed, bounds: run.chunk.bounds })
             }
-            Run::Merge(_) => Err(Error::invalid("a merge is not a source of another")),
+            Run::Merge(_) | Run::Rollup(_) => Err(Error::invalid("a merge reads sections and chunks: a bug in the scan")),
         }
     }
 

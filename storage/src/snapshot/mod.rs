@@ -2,7 +2,7 @@
 //!
 //! A [`Snapshot`] pins its segments and memtables; flush, compaction and retention never change it. The scan goes from
 //! tag predicates to series ([`TableSnapshot::series`]) to blocks of at most one vector of rows in time order
-//! ([`SeriesScan`]), duplicates resolved. It knows no SQL.
+//! ([`SeriesScan`]), duplicates resolved, or to whole base buckets as states ([`RollupPiece`]). It knows no SQL.
 
 mod block;
 mod deletes;
@@ -10,6 +10,10 @@ mod filter;
 mod index;
 mod merge;
 mod merge_run;
+mod rollup_piece;
+mod rollup_run;
+mod rollup_scratch;
+mod rollup_use;
 mod run;
 mod scan;
 mod scratch;
@@ -21,7 +25,9 @@ mod widen;
 
 pub use block::{Block, BlockTimes, BlockValues};
 pub use filter::{TagFilter, TagPredicate, TagTerm};
-pub use scan::SeriesScan;
+pub use rollup_piece::{RollupPiece, ValueCounts};
+pub use rollup_use::{RollupNeeds, RollupUse, TimeCuts};
+pub use scan::{Piece, SeriesScan};
 pub use series_set::{SeriesHandle, SeriesSet, TagValues};
 pub use table::TableSnapshot;
 pub use view::Snapshot;

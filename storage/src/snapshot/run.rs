@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::merge_run::MergeRun;
+use super::rollup_run::RollupRun;
 use crate::memtable::{RowChunk, TimeOrder};
 use crate::segment::{Section, SeriesEntry};
 use crate::types::TimeRange;
@@ -17,12 +18,16 @@ pub(super) enum Run {
     Chunk(ChunkRun),
     /// Rows of several sources that overlap.
     Merge(MergeRun),
+    /// Rows of a section as states. Made of a section run when nothing overlaps it.
+    Rollup(RollupRun),
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct SectionRun {
     /// Position of the section in the table's list.
     pub(super) section: usize,
+    /// Position of the series in the section's directory.
+    pub(super) series: u32,
     pub(super) entry: SeriesEntry,
     /// Next row to read, in the section.
     pub(super) row: u32,
@@ -56,13 +61,14 @@ impl Run {
             Self::Section(run) => run.bounds,
             Self::Chunk(run) => run.chunk.bounds,
             Self::Merge(run) => run.bounds(),
+            Self::Rollup(run) => TimeRange { start_ns: run.entry.min_time, end_ns: run.entry.max_time },
         }
     }
 
     /// Whether the rows can be served as they are when no other run overlaps them.
     pub(super) fn is_sorted(&self) -> bool {
         match self {
-            Self::Section(_) => true,
+            Self::Section(_) | Self::Rollup(_) => true,
             Self::Chunk(run) => run.chunk.order == TimeOrder::StrictlyIncreasing,
             Self::Merge(_) => true,
         }
@@ -73,6 +79,7 @@ impl Run {
         let entry = section.series(series);
         let whole = SectionRun {
             section: position,
+            series: series as u32,
             entry,
             row: entry.row_start,
             row_end: entry.row_start + entry.row_count,

@@ -4,16 +4,21 @@
 //! one thread; threads scan disjoint series of one set.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::block::{Block, BlockSource};
 use super::index::SectionSeries;
 use super::merge_run::{MergeRun, RunReader};
+use super::rollup_piece::RollupPiece;
+use super::rollup_run::{RollupRun, SplitRun, split};
+use super::rollup_scratch::{RollupScratch, RollupVector};
+use super::rollup_use::RollupUse;
 use super::run::{Cluster, Run, SectionRun, cluster};
 use super::scratch::{ScanScratch, VectorKey};
 use super::series_set::SeriesSet;
 use crate::encoding::VECTOR_LEN;
-use crate::error::Result;
-use crate::segment::{Section, SectionColumn};
+use crate::error::{Error, Result};
+use crate::segment::{Section, SectionColumn, SectionRollups};
 use crate::types::{ColumnId, FieldColumn, TimeRange};
 
 /// A cursor over the rows of the series of a set, for some fields and a time range.
@@ -27,6 +32,25 @@ pub struct SeriesScan<'a> {
     columns: Vec<Vec<Option<&'a SectionColumn>>>,
     runs: VecDeque<Run>,
     scratch: ScanScratch,
+    rollups: Option<Rollups>,
+}
+
+/// What a scan needs to serve rollups.
+#[derive(Debug)]
+struct Rollups {
+    uses: RollupUse,
+    /// Per section of the table whether it can say what is wanted.
+    usable: Vec<bool>,
+    scratch: RollupScratch,
+}
+
+/// The next rows of a series, or what they come to.
+#[derive(Debug)]
+pub enum Piece<'a> {
+    /// Rows.
+    Block(Block<'a>),
+    /// States of whole base buckets.
+    Rollup(RollupPiece<'a>),
 }
 
 impl<'a> SeriesScan<'a> {
@@ -47,7 +71,25 @@ impl<'a> SeriesScan<'a> {
             fields,
             columns,
             runs: VecDeque::new(),
+            rollups: None,
         }
+    }
+
+    /// The same scan that serves whole base buckets as states where a section has them.
+    ///
+    /// Read it with [`SeriesScan::next_piece`].
+    #[must_use]
+    pub fn with_rollups(mut self, uses: RollupUse) -> Self {
+        let sections = self.set.sections();
+        let usable = uses.usable(sections, &self.fields);
+        let scratch = RollupScratch::new(sections.len(), self.fields.len());
+        self.rollups = usable.contains(&true).then_some(Rollups { uses, usable, scratch });
+        self
+    }
+
+    /// Number of sections of the table whose rollups the scan may use.
+    pub fn rollup_section_count(&self) -> usize {
+        self.rollups.as_ref().map_or(0, |rollups| rollups.usable.iter().filter(|usable| **usable).count())
     }
 
     /// Goes to the first row of a series of the set.
@@ -63,10 +105,9 @@ impl<'a> SeriesScan<'a> {
         let memory = self.set.memory_sources(series);
         if let ([source], []) = (sources, memory) {
             // The common case of a table at rest: one section, nothing to cluster.
-            let mut runs = std::mem::take(&mut self.runs);
+            let mut runs = Vec::with_capacity(1);
             self.section_runs(series, *source, &mut runs);
-            self.runs = runs;
-            return Ok(());
+            return runs.into_iter().try_for_each(|run| self.push_single(run));
         }
         let mut runs = Vec::with_capacity(sources.len() + memory.len());
         for source in sources {
@@ -76,9 +117,13 @@ impl<'a> SeriesScan<'a> {
             let chunks = buffer.chunks(self.set.table().visible(), &self.field_ids);
             runs.extend(chunks.iter().filter_map(|chunk| Run::of_chunk(chunk, self.range)));
         }
+        if runs.iter().all(Run::is_sorted) && runs.is_sorted_by(|a, b| a.bounds().end_ns < b.bounds().start_ns) {
+            // Sources one after the other, as flushes of rows in order leave them.
+            return runs.into_iter().try_for_each(|run| self.push_single(run));
+        }
         for cluster in cluster(runs) {
             match cluster {
-                Cluster::Single(run) => self.runs.push_back(run),
+                Cluster::Single(run) => self.push_single(run)?,
                 Cluster::Overlapping(runs) => {
                     let merge = MergeRun::new(runs, &self.reader(), self.range)?;
                     self.runs.push_back(Run::Merge(merge));
@@ -88,13 +133,78 @@ impl<'a> SeriesScan<'a> {
         Ok(())
     }
 
+    /// Adds a run that nothing overlaps.
+    fn push_single(&mut self, run: Run) -> Result<()> {
+        if let (Run::Section(run), Some(rollups)) = (&run, &mut self.rollups)
+            && rollups.usable[run.section]
+        {
+            let section: &Section = &self.set.sections()[run.section];
+            let states = section.rollups().ok_or_else(no_rollups)?;
+            if let Some(SplitRun { head, rollups, tail }) = split(run, section, states, &mut rollups.scratch)? {
+                self.runs.extend(head.map(Run::Section));
+                self.runs.push_back(Run::Rollup(rollups));
+                self.runs.extend(tail.map(Run::Section));
+                return Ok(());
+            }
+        }
+        self.runs.push_back(run);
+        Ok(())
+    }
+
     /// The next rows of the open series, in time order; `None` at its end.
     ///
     /// # Errors
-    /// `Corruption` when a vector is damaged.
+    /// `Corruption` when a vector is damaged; `InvalidInput` when the scan serves rollups and the next piece is one.
     pub fn next_block(&mut self) -> Result<Option<Block<'_>>> {
-        let Some(step) = self.advance()? else { return Ok(None) };
+        match self.next_piece()? {
+            None => Ok(None),
+            Some(Piece::Block(block)) => Ok(Some(block)),
+            Some(Piece::Rollup(_)) => Err(Error::invalid("a scan with rollups is read piece by piece")),
+        }
+    }
+
+    /// The next rows of the open series or what they come to, in time order; `None` at its end.
+    ///
+    /// # Errors
+    /// `Corruption` when a vector is damaged.
+    pub fn next_piece(&mut self) -> Result<Option<Piece<'_>>> {
+        match self.advance()? {
+            None => Ok(None),
+            Some(step) => self.piece(step),
+        }
+    }
+
+    /// The last rows of the open series that were not served, or what they come to, so that a reader who wants the end
+    /// need not pass through the rest. Of rollups one row at a time.
+    ///
+    /// # Errors
+    /// `Corruption` when a vector is damaged.
+    pub fn next_piece_back(&mut self) -> Result<Option<Piece<'_>>> {
+        match self.retreat()? {
+            None => Ok(None),
+            Some(step) => self.piece(step),
+        }
+    }
+
+    fn piece(&mut self, step: Step) -> Result<Option<Piece<'_>>> {
         let (source, offset, len) = match step {
+            Step::Rollup(RollupStep { run, rows, row_end }) => {
+                let section: &Section = &self.set.sections()[run.section];
+                let rollups = self.rollups.as_mut().ok_or_else(no_rollups)?;
+                let start = rows.start as usize;
+                let mut piece = RollupPiece {
+                    section,
+                    rollups: section.rollups().ok_or_else(no_rollups)?,
+                    entry: run.entry,
+                    key: RollupVector { section: run.section, vector: start / VECTOR_LEN },
+                    rows: start % VECTOR_LEN..start % VECTOR_LEN + rows.len(),
+                    fields: &self.fields,
+                    scratch: &mut rollups.scratch,
+                    times: &mut self.scratch.times,
+                };
+                piece.load(&rollups.uses, row_end)?;
+                return Ok(Some(Piece::Rollup(piece)));
+            }
             Step::Vector(step) => {
                 let columns = self.columns[step.key.section].as_slice();
                 let section: &Section = &self.set.sections()[step.key.section];
@@ -102,12 +212,17 @@ impl<'a> SeriesScan<'a> {
                     BlockSource::Section { key: step.key, section, columns, regular: step.regular, whole: step.whole };
                 (source, step.offset, step.len)
             }
-            Step::Rows { offset, len } => {
-                let Some(Run::Chunk(run)) = self.runs.front() else { return Ok(None) };
+            Step::Rows { side, offset, len } => {
+                let run = match side {
+                    Side::Front => self.runs.front(),
+                    Side::Back => self.runs.back(),
+                };
+                let Some(Run::Chunk(run)) = run else { return Ok(None) };
                 (BlockSource::Chunk { chunk: &run.chunk }, offset, len)
             }
         };
-        Ok(Some(Block { source, offset, len, fields: &self.fields, scratch: &mut self.scratch }))
+        let fields = &self.fields;
+        Ok(Some(Piece::Block(Block { source, offset, len, fields, scratch: &mut self.scratch })))
     }
 
     /// Moves over the next vector or chunk; the run that it belongs to stays in front.
@@ -124,9 +239,14 @@ impl<'a> SeriesScan<'a> {
                     let offset = run.row;
                     let len = (run.row_end - run.row).min(VECTOR_LEN);
                     run.row += len;
-                    return Ok(Some(Step::Rows { offset, len }));
+                    return Ok(Some(Step::Rows { side: Side::Front, offset, len }));
                 }
-                Run::Section(_) | Run::Chunk(_) => {
+                Run::Rollup(run) if !run.rows.is_empty() => {
+                    let (states, scratch) = rollups_of(self.set, run, &mut self.rollups)?;
+                    let (rows, row_end) = run.take_front(states, scratch)?;
+                    return Ok(Some(Step::Rollup(RollupStep { run: run.clone(), rows, row_end })));
+                }
+                Run::Section(_) | Run::Chunk(_) | Run::Rollup(_) => {
                     self.runs.pop_front();
                 }
                 Run::Merge(_) => {
@@ -134,6 +254,44 @@ impl<'a> SeriesScan<'a> {
                     if let Some(next) = merge.next(&self.reader())? {
                         self.runs.push_front(Run::Merge(merge));
                         self.runs.push_front(next);
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Moves the end before the last vector, chunk part or rollup row.
+    fn retreat(&mut self) -> Result<Option<Step>> {
+        while let Some(run) = self.runs.back_mut() {
+            match run {
+                Run::Section(run) if run.row < run.row_end => {
+                    let section = &self.set.sections()[run.section];
+                    let start = section.vector_rows(section.vector_of_row(run.row_end - 1)).start.max(run.row);
+                    let mut last = SectionRun { row: start, ..run.clone() };
+                    run.row_end = start;
+                    if let Some(step) = next_vector(&mut last, section, &mut self.scratch)? {
+                        return Ok(Some(Step::Vector(step)));
+                    }
+                }
+                Run::Chunk(run) if run.row < run.row_end => {
+                    let len = (run.row_end - run.row).min(VECTOR_LEN);
+                    run.row_end -= len;
+                    return Ok(Some(Step::Rows { side: Side::Back, offset: run.row_end, len }));
+                }
+                Run::Rollup(run) if !run.rows.is_empty() => {
+                    let (states, scratch) = rollups_of(self.set, run, &mut self.rollups)?;
+                    let (rows, row_end) = run.take_back(states, scratch)?;
+                    return Ok(Some(Step::Rollup(RollupStep { run: run.clone(), rows, row_end })));
+                }
+                Run::Section(_) | Run::Chunk(_) | Run::Rollup(_) => {
+                    self.runs.pop_back();
+                }
+                Run::Merge(_) => {
+                    // Windows are merged from the front only: whoever reads from the back needs all of them.
+                    let Some(Run::Merge(mut merge)) = self.runs.pop_back() else { continue };
+                    while let Some(next) = merge.next(&self.reader())? {
+                        self.runs.push_back(next);
                     }
                 }
             }
@@ -161,11 +319,26 @@ impl<'a> SeriesScan<'a> {
 /// Where the cursor stands after a step.
 enum Step {
     Vector(VectorStep),
-    /// Rows of the chunk in front.
+    /// Rows of the chunk at one end.
     Rows {
+        side: Side,
         offset: usize,
         len: usize,
     },
+    Rollup(RollupStep),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Front,
+    Back,
+}
+
+struct RollupStep {
+    run: RollupRun,
+    rows: Range<u32>,
+    /// Behind the last row of the section that the rollup rows stand for.
+    row_end: u32,
 }
 
 struct VectorStep {
@@ -174,6 +347,21 @@ struct VectorStep {
     len: usize,
     whole: bool,
     regular: Option<(i64, i64)>,
+}
+
+fn rollups_of<'a>(
+    set: &'a SeriesSet,
+    run: &RollupRun,
+    rollups: &'a mut Option<Rollups>,
+) -> Result<(&'a SectionRollups, &'a mut RollupScratch)> {
+    let states = set.sections()[run.section].rollups().ok_or_else(no_rollups)?;
+    let rollups = rollups.as_mut().ok_or_else(no_rollups)?;
+    Ok((states, &mut rollups.scratch))
+}
+
+/// Rollup runs are made only of sections with rollups, by scans that serve them, after overlapping runs were merged.
+fn no_rollups() -> Error {
+    Error::invalid("rollups are read where there are none: a bug in the scan")
 }
 
 /// Moves `run` over the rest of its current vector; `None` when no row of it is within its bounds.

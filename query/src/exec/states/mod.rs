@@ -4,6 +4,7 @@ mod ends;
 mod layout;
 mod number;
 mod output;
+mod rollup;
 mod value;
 
 pub(super) use layout::{Layout, StateKind};

@@ -47,7 +47,7 @@ pub(super) struct IntegerState {
 impl IntegerState {
     const EMPTY: Self = Self { sum: 0, min: i64::MAX, max: i64::MIN };
 
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.sum += other.sum;
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
@@ -65,7 +65,7 @@ pub(super) struct FloatState {
 impl FloatState {
     const EMPTY: Self = Self { sum: 0.0, min: f64::NAN, max: f64::NEG_INFINITY };
 
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.sum += other.sum;
         self.min = self.min.min(other.min);
         self.max = if self.max.is_nan() || other.max.is_nan() { f64::NAN } else { self.max.max(other.max) };

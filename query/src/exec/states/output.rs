@@ -22,6 +22,16 @@ pub(crate) enum ColumnStates {
     Value(ValueStates),
 }
 
+impl ColumnStates {
+    /// Values of a numeric argument in a group.
+    pub(crate) fn number_count(&self, group: usize) -> u64 {
+        match self {
+            Self::Number(states) => states.counts[group],
+            Self::Count(_) | Self::Value(_) => 0,
+        }
+    }
+}
+
 /// The states of all groups.
 #[derive(Debug)]
 pub(crate) struct GroupStates {

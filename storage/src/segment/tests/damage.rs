@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::rows::{ID, Lcg, PATH, TableModel, Times, all_types, open, read, series, write};
+use super::rows::{ID, Lcg, PATH, TableModel, Times, all_types, doubles_with_nulls, open, read, series, write};
 use crate::error::Error;
 use crate::io::sim::SimIo;
 use crate::segment::Segment;
 use crate::segment::layout::{FOOTER_ENTRY_BYTES, FOOTER_HEADER_BYTES, TRAILER_BYTES};
 
-/// Two tables with all types, shared vectors, irregular times and both storages of strings.
+/// Two tables with all types, shared vectors, irregular times and both storages of strings, and one with rollups.
 fn tables() -> Vec<TableModel> {
     let mut random = Lcg(11);
     let mut table = |id, times, sizes: &[(&str, usize)]| {
@@ -20,6 +20,7 @@ fn tables() -> Vec<TableModel> {
     vec![
         table(1, Times::Irregular, &[("a", 20), ("b", 9)]),
         table(2, Times::Regular, &[("a", 3), ("b", 256), ("c", 7)]),
+        doubles_with_nulls(3, &[("a", 700), ("b", 20), ("c", 700)]),
     ]
 }
 

@@ -70,6 +70,7 @@ fn the_golden_segment_of_version_1_still_reads() {
     let numbers = ColumnStorage::Numbers;
     let expected = [numbers, numbers, numbers, numbers, ColumnStorage::Dictionary, ColumnStorage::PlainStrings];
     assert_eq!(storages, expected);
+    assert!(segment.sections().iter().any(|section| section.rollups().is_some()));
 }
 
 /// Encoders may come to choose other encodings; then this test goes, and the one above stays.

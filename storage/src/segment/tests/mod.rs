@@ -4,5 +4,6 @@ mod damage;
 mod golden;
 mod layout;
 mod lifecycle;
+mod rollups;
 mod round_trip;
 mod rows;

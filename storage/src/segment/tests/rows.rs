@@ -131,6 +131,20 @@ pub(super) fn series(
     SeriesModel { tags: tags.map(|tag| tag.map(str::to_owned)).to_vec(), times, fields }
 }
 
+/// A table of true doubles every 10 s, of which some are NULL: large enough beside its rollups to have them.
+pub(super) fn doubles_with_nulls(id: u64, sizes: &[(&str, usize)]) -> TableModel {
+    let spec = TableSpec::new(format!("doubles {id}")).tag("host").field("f", FieldType::F64);
+    let (schema, mut random) = (TableSchema::from_spec(TableId(id), &spec).unwrap(), Lcg(id));
+    let rows = |&(host, size): &(&str, usize)| SeriesModel {
+        tags: vec![Some(host.to_owned())],
+        times: (0..size as i64).map(|row| row * 10_000_000_000 - 1_000_000_000_000).collect(),
+        fields: vec![
+            (0..size).map(|row| (row % 50 > 2).then(|| Value::F64((random.next() as f64 / 7.0).to_bits()))).collect(),
+        ],
+    };
+    TableModel { series: sizes.iter().map(rows).collect(), schema }
+}
+
 impl SeriesModel {
     pub(super) fn key(&self) -> SeriesKey {
         SeriesKey::from_tags(self.tags.iter().map(|tag| tag.as_deref().map(str::as_bytes)))

@@ -1,0 +1,101 @@
+//! Groupings from rollups: when they may be used, what is asked of them, and how they are added to the states.
+
+use std::ops::Range;
+
+use lynxstore_storage::snapshot::{RollupNeeds, RollupPiece, RollupUse, TimeCuts, ValueCounts};
+
+use super::series_aggregate::SeriesGrouping;
+use super::source::Source;
+use super::states::{ColumnStates, GroupStates, StateKind};
+use crate::error::{Error, Result};
+use crate::options::RollupMode;
+use crate::plan::{AggregateFunction, Bucket, SelectPlan};
+
+const DAY_NS: i64 = 86_400_000_000_000;
+
+/// What a grouping asks of rollups; `None` when only rows answer it.
+pub(crate) fn rollup_use(
+    grouping: &SeriesGrouping,
+    plan: &SelectPlan,
+    source: &Source,
+    mode: RollupMode,
+) -> Result<Option<RollupUse>> {
+    if mode == RollupMode::Off || !plan.filter.fields.is_empty() {
+        return Ok(None);
+    }
+    let cuts = match grouping.bucket {
+        None => TimeCuts::Nowhere,
+        Some(Bucket::Fixed { width_ns, offset_ns }) => TimeCuts::Every { unit_ns: width_ns, offset_ns },
+        // Months start with a day.
+        Some(Bucket::Months { .. }) => TimeCuts::Every { unit_ns: DAY_NS, offset_ns: 0 },
+    };
+    let mut needs = vec![RollupNeeds::default(); source.fields.len()];
+    for (position, argument) in grouping.positions(source)?.into_iter().zip(&grouping.layout.arguments) {
+        let (Some(position), StateKind::Number(_, wanted)) = (position, &argument.kind) else { continue };
+        if wanted.moments {
+            return Ok(None);
+        }
+        needs[position].sum |= wanted.sum;
+        needs[position].bounds |= wanted.bounds;
+        needs[position].ends |= wanted.ends;
+    }
+    Ok(Some(RollupUse { cuts, needs }))
+}
+
+/// Whether the last value of each series by time is all that a grouping wants of it.
+pub(crate) fn wants_last_only(grouping: &SeriesGrouping, plan: &SelectPlan) -> bool {
+    let outputs = &grouping.layout.outputs;
+    let are_last = outputs.iter().all(|output| {
+        let argument = output.argument.map(|argument| &grouping.layout.arguments[argument].kind);
+        output.function == AggregateFunction::Last && matches!(argument, Some(StateKind::Number(..)))
+    });
+    are_last && !outputs.is_empty() && grouping.bucket.is_none() && plan.filter.fields.is_empty()
+}
+
+/// Adds the rollup rows of a piece, cut into `runs` of one state each.
+pub(crate) fn add_piece(
+    states: &mut GroupStates,
+    positions: &[Option<usize>],
+    piece: &mut RollupPiece<'_>,
+    runs: &[(usize, Range<usize>)],
+) -> Result<()> {
+    for (state, rows) in runs {
+        let counts = &piece.row_counts()[rows.clone()];
+        states.rows[*state] += counts.iter().map(|&count| u64::from(count)).sum::<u64>();
+    }
+    for (column, position) in states.columns.iter_mut().zip(positions) {
+        add_column(column, *position, piece, runs)?;
+    }
+    Ok(())
+}
+
+/// Adds a piece to the states of one argument: of a field by its position in the scan, or of the time.
+pub(crate) fn add_column(
+    column: &mut ColumnStates,
+    position: Option<usize>,
+    piece: &mut RollupPiece<'_>,
+    runs: &[(usize, Range<usize>)],
+) -> Result<()> {
+    for (state, rows) in runs {
+        let row_count = || piece.row_counts()[rows.clone()].iter().map(|&count| count as usize).sum::<usize>();
+        match (&mut *column, position) {
+            (ColumnStates::Value(_), _) => return Err(Error::execution("values are not aggregated by series")),
+            (ColumnStates::Count(counts), None) => counts[*state] += row_count() as u64,
+            (ColumnStates::Count(counts), Some(position)) => {
+                counts[*state] += match piece.value_counts(position) {
+                    ValueCounts::None => 0,
+                    ValueCounts::OnePerRow => row_count() as u64,
+                    ValueCounts::Each(values) => values[rows.clone()].iter().map(|count| count.cast_unsigned()).sum(),
+                }
+            }
+            (ColumnStates::Number(states), None) => {
+                let (first_ns, last_ns) = (piece.first_times()[rows.start], piece.last_times()[rows.end - 1]);
+                states.add_times(*state, row_count(), first_ns, last_ns);
+            }
+            (ColumnStates::Number(states), Some(position)) => {
+                states.add_rollups(*state, piece, position, rows.clone())?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! Adds the rows of a series, or what they come to, to the states of its tag group.
+
+use std::ops::Range;
+
+use hashbrown::HashMap;
+use lynxstore_storage::encoding::Validity;
+use lynxstore_storage::snapshot::{Block, BlockTimes, RollupPiece};
+
+use super::bucket_runs::{BucketRun, for_each_run};
+use super::row_mask::RowMask;
+use super::series_rollups::add_piece;
+use super::states::{ColumnStates, GroupStates, NumberKind};
+use crate::error::{Error, Result};
+use crate::plan::Bucket;
+
+/// How (tag group, bucket) becomes a state.
+pub(super) enum StateIndex {
+    /// `group * buckets + (ordinal - first)`.
+    Dense { first: i64, buckets: usize },
+    /// By a table, in order of first sight.
+    Sparse(HashMap<(u32, i64), u32>),
+}
+
+/// Where the rows of a block go.
+pub(super) struct Sink<'a> {
+    pub(super) bucket: Option<Bucket>,
+    pub(super) index: &'a mut StateIndex,
+    pub(super) keys: &'a mut Vec<(u32, i64)>,
+    pub(super) states: &'a mut GroupStates,
+    pub(super) positions: &'a [Option<usize>],
+    pub(super) runs: &'a mut Vec<(usize, Range<usize>)>,
+}
+
+impl Sink<'_> {
+    /// Adds the rows of a block that `selection` keeps.
+    pub(super) fn add(&mut self, block: &mut Block<'_>, selection: Option<&RowMask>, group: u32) -> Result<()> {
+        self.cut(block, group)?;
+        for (state, rows) in self.runs.iter() {
+            self.states.rows[*state] += match selection {
+                None => rows.len() as u64,
+                Some(mask) => mask.count(rows.clone()) as u64,
+            };
+        }
+        for (column, position) in self.states.columns.iter_mut().zip(self.positions) {
+            match position {
+                None => add_times(column, block, selection, self.runs)?,
+                Some(position) => add_field(column, block, *position, selection, self.runs)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds whole base buckets.
+    pub(super) fn add_rollups(&mut self, piece: &mut RollupPiece<'_>, group: u32) -> Result<()> {
+        self.runs.clear();
+        match self.bucket {
+            None => self.runs.push((group as usize, 0..piece.len())),
+            // A base bucket lies in one bucket, so its first time says which.
+            Some(bucket) => self.cut_times(bucket, BlockTimes::Slice(piece.first_times()), piece.len(), group)?,
+        }
+        add_piece(self.states, self.positions, piece, self.runs)
+    }
+
+    /// Finds the state of every run of rows.
+    fn cut(&mut self, block: &mut Block<'_>, group: u32) -> Result<()> {
+        self.runs.clear();
+        let len = block.len();
+        let Some(bucket) = self.bucket else {
+            self.runs.push((group as usize, 0..len));
+            return Ok(());
+        };
+        self.cut_times(bucket, block.times()?, len, group)
+    }
+
+    fn cut_times(&mut self, bucket: Bucket, times: BlockTimes<'_>, len: usize, group: u32) -> Result<()> {
+        match &mut *self.index {
+            StateIndex::Dense { first, buckets } => {
+                let base = group as usize * *buckets;
+                let mut all_inside = true;
+                for_each_run(bucket, times, len, |run| {
+                    let offset = run.ordinal.wrapping_sub(*first) as usize;
+                    all_inside &= offset < *buckets;
+                    self.runs.push((base + offset, run.rows));
+                });
+                if !all_inside {
+                    return Err(Error::execution("a row lies outside the times of its series: the segment is damaged"));
+                }
+            }
+            StateIndex::Sparse(index) => {
+                let (keys, runs) = (&mut *self.keys, &mut *self.runs);
+                for_each_run(bucket, times, len, |BucketRun { ordinal, rows }| {
+                    let state = *index.entry((group, ordinal)).or_insert_with(|| {
+                        keys.push((group, ordinal));
+                        (keys.len() - 1) as u32
+                    });
+                    runs.push((state as usize, rows));
+                });
+                if self.keys.len() > self.states.rows.len() {
+                    // Grows in steps, so that a new bucket per block does not copy all states each time.
+                    self.states.resize(self.keys.len().next_power_of_two());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds the times of a block, cut into `runs` of one state each.
+pub(super) fn add_times(
+    column: &mut ColumnStates,
+    block: &mut Block<'_>,
+    selection: Option<&RowMask>,
+    runs: &[(usize, Range<usize>)],
+) -> Result<()> {
+    let times = block.times()?;
+    for (state, rows) in runs {
+        let (count, bounds) = match selection {
+            None => (rows.len(), Some((rows.start, rows.end - 1))),
+            Some(mask) => (mask.count(rows.clone()), mask.bounds(rows.clone())),
+        };
+        let Some((first, last)) = bounds else { continue };
+        match column {
+            ColumnStates::Count(counts) => counts[*state] += count as u64,
+            ColumnStates::Number(states) => states.add_times(*state, count, times.get(first), times.get(last)),
+            ColumnStates::Value(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Adds a field of a block, by its position in the scan, cut into `runs` of one state each.
+pub(super) fn add_field(
+    column: &mut ColumnStates,
+    block: &mut Block<'_>,
+    position: usize,
+    selection: Option<&RowMask>,
+    runs: &[(usize, Range<usize>)],
+) -> Result<()> {
+    if let ([(state, rows)], None) = (runs, selection)
+        && rows.len() == block.len()
+        && let Some(zone) = block.zone(position)
+    {
+        let added = match column {
+            ColumnStates::Count(counts) => {
+                counts[*state] += (rows.len() - zone.null_count()) as u64;
+                true
+            }
+            ColumnStates::Number(states) => states.add_zone(*state, &zone, rows.len()),
+            ColumnStates::Value(_) => false,
+        };
+        if added {
+            return Ok(());
+        }
+    }
+    let validity = block.validity(position)?;
+    if validity == Validity::AllNull {
+        return Ok(());
+    }
+    let mask = RowMask::combine(selection, &validity);
+    let states = match column {
+        ColumnStates::Count(counts) => {
+            for (state, rows) in runs {
+                counts[*state] += mask.as_ref().map_or(rows.len(), |mask| mask.count(rows.clone())) as u64;
+            }
+            return Ok(());
+        }
+        ColumnStates::Number(states) => states,
+        ColumnStates::Value(_) => return Err(Error::execution("values are not aggregated by series")),
+    };
+    // Only `first` and `last` read times; they are copied out because values and times share the block's buffers.
+    let listed: Vec<i64>;
+    let times = if states.needs_times() {
+        match block.times()? {
+            BlockTimes::Regular { start_ns, step_ns } => BlockTimes::Regular { start_ns, step_ns },
+            BlockTimes::Slice(times) => {
+                listed = times.to_vec();
+                BlockTimes::Slice(&listed)
+            }
+        }
+    } else {
+        BlockTimes::Regular { start_ns: 0, step_ns: 0 }
+    };
+    if states.kind() == NumberKind::F64 {
+        let values = block.f64_values(position)?;
+        for (state, rows) in runs {
+            states.add_floats(*state, values, mask.as_ref(), rows.clone(), times);
+        }
+    } else {
+        let values = block.i64_values(position)?;
+        for (state, rows) in runs {
+            states.add_integers(*state, values, mask.as_ref(), rows.clone(), times);
+        }
+    }
+    Ok(())
+}

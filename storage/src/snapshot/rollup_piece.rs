@@ -1,0 +1,162 @@
+//! Whole base buckets of one series as a reader gets them: states instead of rows.
+
+use std::ops::Range;
+
+use super::rollup_scratch::{RollupScratch, RollupVector};
+use super::rollup_use::RollupUse;
+use super::scratch::{TimesScratch, VectorKey};
+use crate::encoding::VECTOR_LEN;
+use crate::error::Result;
+use crate::segment::{FieldStatistic, RowStatistic, Section, SectionRollups, SeriesEntry};
+use crate::types::FieldColumn;
+
+/// How many values of a field the rollup rows of a piece have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueCounts<'a> {
+    /// None: the field is NULL in every row.
+    None,
+    /// One per row.
+    OnePerRow,
+    /// This many per rollup row.
+    Each(&'a [i64]),
+}
+
+/// Rollup rows of one series in time order, each the state of the rows of a section in one base bucket.
+///
+/// Fields are named by their position in the list given to the scan. What was not asked for is empty.
+#[derive(Debug)]
+pub struct RollupPiece<'a> {
+    pub(super) section: &'a Section,
+    pub(super) rollups: &'a SectionRollups,
+    pub(super) entry: SeriesEntry,
+    pub(super) key: RollupVector,
+    /// Rollup rows within their vector.
+    pub(super) rows: Range<usize>,
+    pub(super) fields: &'a [FieldColumn],
+    pub(super) scratch: &'a mut RollupScratch,
+    pub(super) times: &'a mut TimesScratch,
+}
+
+impl RollupPiece<'_> {
+    /// Decodes what `uses` asks for and checks that the rollup rows fit the series: the last one ends at `row_end`.
+    pub(super) fn load(&mut self, uses: &RollupUse, row_end: u32) -> Result<()> {
+        let (rollups, key, rows) = (self.rollups, self.key, self.rows.clone());
+        let wrong = || rollups.contradiction((key.vector * VECTOR_LEN + rows.start) as u32);
+        let scratch = &mut *self.scratch;
+        let mut counts = std::mem::take(&mut scratch.row_counts);
+        counts.clear();
+        let first_rows = &scratch.load_row(rollups, RowStatistic::FirstRow, key)?[rows.clone()];
+        let ends = first_rows.iter().skip(1).copied().chain([i64::from(row_end - self.entry.row_start)]);
+        for (&first, end) in first_rows.iter().zip(ends) {
+            let count = end.checked_sub(first).filter(|count| (1..=i64::from(self.entry.row_count)).contains(count));
+            counts.push(count.ok_or_else(wrong)? as u32);
+        }
+        scratch.row_counts = counts;
+        scratch.load_times(rollups, key, &rows)?;
+        for (position, (field, needs)) in self.fields.iter().zip(&uses.needs).enumerate() {
+            let Some(states) = rollups.field(field.id) else { continue };
+            for statistic in needs.statistics() {
+                scratch.load_field(states, position, statistic, key)?;
+            }
+            if !states.has(FieldStatistic::Count) {
+                continue;
+            }
+            for statistic in [FieldStatistic::Count, FieldStatistic::FirstSkip, FieldStatistic::LastSkip] {
+                scratch.load_field(states, position, statistic, key)?;
+            }
+            let counts = &scratch.integers(position, FieldStatistic::Count, key)[rows.clone()];
+            let mut pairs = counts.iter().zip(&scratch.row_counts);
+            if !pairs.all(|(&count, &rows)| (0..=i64::from(rows)).contains(&count)) {
+                return Err(wrong());
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of rollup rows; never zero.
+    #[expect(clippy::len_without_is_empty, reason = "a piece has at least one rollup row")]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Number of rows that each rollup row stands for, at least one.
+    pub fn row_counts(&self) -> &[u32] {
+        &self.scratch.row_counts
+    }
+
+    /// Time of the first row of each rollup row.
+    pub fn first_times(&self) -> &[i64] {
+        &self.scratch.first_times
+    }
+
+    /// Time of the last row of each rollup row.
+    pub fn last_times(&self) -> &[i64] {
+        &self.scratch.last_times
+    }
+
+    /// Number of values of a field that are not NULL.
+    pub fn value_counts(&self, field: usize) -> ValueCounts<'_> {
+        match self.rollups.field(self.fields[field].id) {
+            None => ValueCounts::None,
+            Some(states) if states.has(FieldStatistic::Count) => {
+                ValueCounts::Each(self.integers(field, FieldStatistic::Count))
+            }
+            Some(_) => ValueCounts::OnePerRow,
+        }
+    }
+
+    /// A statistic of an I64 or U64 field, one per rollup row; it means nothing where there is no value.
+    pub fn integers(&self, field: usize, statistic: FieldStatistic) -> &[i64] {
+        self.scratch.integers(field, statistic, self.key).get(self.rows.clone()).unwrap_or_default()
+    }
+
+    /// A statistic of an F64 field, one per rollup row; it means nothing where there is no value.
+    pub fn floats(&self, field: usize, statistic: FieldStatistic) -> &[f64] {
+        self.scratch.floats(field, statistic, self.key).get(self.rows.clone()).unwrap_or_default()
+    }
+
+    /// Time of the first value of a field in rollup row `index` of the piece, which has one.
+    ///
+    /// # Errors
+    /// `Corruption`.
+    pub fn first_value_time(&mut self, field: usize, index: usize) -> Result<i64> {
+        match self.skip(field, FieldStatistic::FirstSkip, index) {
+            0 => Ok(self.scratch.first_times[index]),
+            skip => self.time_of(index, skip),
+        }
+    }
+
+    /// Time of the last value of a field in rollup row `index` of the piece, which has one.
+    ///
+    /// # Errors
+    /// `Corruption`.
+    pub fn last_value_time(&mut self, field: usize, index: usize) -> Result<i64> {
+        match self.skip(field, FieldStatistic::LastSkip, index) {
+            0 => Ok(self.scratch.last_times[index]),
+            skip => self.time_of(index, i64::from(self.scratch.row_counts[index]) - 1 - skip),
+        }
+    }
+
+    fn skip(&self, field: usize, statistic: FieldStatistic, index: usize) -> i64 {
+        match self.value_counts(field) {
+            ValueCounts::Each(_) => self.integers(field, statistic)[index],
+            _ => 0,
+        }
+    }
+
+    /// Time of a row of a rollup row: by arithmetic, or from the vector of times.
+    fn time_of(&mut self, index: usize, row: i64) -> Result<i64> {
+        if !(0..i64::from(self.scratch.row_counts[index])).contains(&row) {
+            return Err(self.rollups.contradiction((self.key.vector * VECTOR_LEN + self.rows.start + index) as u32));
+        }
+        if self.entry.step_ns > 0 {
+            return Ok(self.scratch.first_times[index].wrapping_add(self.entry.step_ns.wrapping_mul(row)));
+        }
+        let first_row = self.scratch.load_row(self.rollups, RowStatistic::FirstRow, self.key)?[self.rows.start + index];
+        // Loading the piece has checked that the rollup row ends within the series.
+        let row = self.entry.row_start + (first_row + row) as u32;
+        let vector = self.section.vector_of_row(row);
+        let offset = (row - self.section.vector_rows(vector).start) as usize;
+        Ok(self.times.load(VectorKey { section: self.key.section, vector }, self.section)?[offset])
+    }
+}
