@@ -128,10 +128,7 @@ impl Store {
         manifest.append(&edits)?;
         let next = Version::new(schemas.into_values(), kept, version.damaged.clone(), Some(&version));
         self.memtables.publish(next);
-        for segment in obsolete.values() {
-            // The file goes when the last snapshot that reads it goes.
-            segment.mark_obsolete();
-        }
+        self.retire(obsolete.into_values());
         Ok(())
     }
 

@@ -34,6 +34,7 @@ impl Core {
 
     fn flush_locked(&self) -> Result<()> {
         let store = &self.store;
+        store.release_retired();
         if store.memtables.rows() == 0 {
             store.memory.refresh(|| store.memtables.bytes());
             return Ok(());

@@ -1,27 +1,47 @@
 //! The handle that the layers above hold.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
+use super::attachment::{Attachment, Refresh};
 use super::background;
+use super::backup::{self, BackupStats};
 use super::catalog::IfExists;
 use super::core::Core;
+use super::directory_lock;
 use super::open::{self, RecoveryReport};
 use super::options::{Ack, Background, EngineOptions, WriteReceipt};
 use super::stats::EngineStats;
 use crate::error::{Error, Result};
 use crate::io::{Io, IoLock, RealIo};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Version};
 use crate::types::{FieldType, SeriesBatch, TableId, TableSchema, TableSpec};
 
 /// One open database directory. All methods may be called from several threads.
 ///
+/// A directory has one engine that writes and any number that are open read-only, in this process or in others. Those
+/// fail with `ReadOnly` whatever would change the database.
+///
 /// Dropping the handle closes it as [`Engine::close`] does, without a way to see an error.
 #[derive(Debug)]
 pub struct Engine {
+    io: Arc<dyn Io>,
+    root: PathBuf,
+    mode: Mode,
+}
+
+#[derive(Debug)]
+enum Mode {
+    Writing(Box<Writing>),
+    ReadOnly(Box<Attachment>),
+}
+
+/// What only the writer has.
+#[derive(Debug)]
+struct Writing {
     core: Arc<Core>,
     report: RecoveryReport,
     flusher: Mutex<Option<JoinHandle<()>>>,
@@ -44,22 +64,104 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`].
     pub fn open_with(io: Arc<dyn Io>, dir: &Path, options: EngineOptions) -> Result<Self> {
-        let opened = open::open(io, dir, options)?;
+        let opened = open::open(Arc::clone(&io), dir, options)?;
         let flusher = match options.background {
             Background::Thread => Some(background::spawn(&opened.core)?),
             Background::Caller => None,
         };
-        Ok(Self {
+        let writing = Writing {
             core: opened.core,
             report: opened.report,
             flusher: Mutex::new(flusher),
             lock: Mutex::new(Some(opened.lock)),
-        })
+        };
+        Ok(Self { io, root: dir.to_path_buf(), mode: Mode::Writing(Box::new(writing)) })
+    }
+
+    /// Opens a database read-only, also while another process writes it. Nothing is changed but a lease.
+    ///
+    /// It shows the newest state at that moment, whole commits in LSN order and all of them durable;
+    /// [`Engine::refresh`] moves forward. Rows that were written as `Volatile` are seen once they are flushed. Of the
+    /// options, the memory for unflushed rows counts.
+    ///
+    /// # Errors
+    /// `InvalidInput` when there is no database; `Backpressure` when the unflushed rows do not fit into memory;
+    /// `Changing`, `Io`, `UnsupportedVersion`; `Corruption` of the manifest.
+    pub fn open_read_only(dir: &Path, options: EngineOptions) -> Result<Self> {
+        Self::open_read_only_with(Arc::new(RealIo), dir, options)
+    }
+
+    /// Opens a database read-only on a given file system.
+    ///
+    /// # Errors
+    /// As [`Engine::open_read_only`].
+    pub fn open_read_only_with(io: Arc<dyn Io>, dir: &Path, options: EngineOptions) -> Result<Self> {
+        let attachment = Attachment::open(Arc::clone(&io), dir, &options)?;
+        Ok(Self { io, root: dir.to_path_buf(), mode: Mode::ReadOnly(Box::new(attachment)) })
+    }
+
+    /// Whether the engine was opened read-only.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self.mode, Mode::ReadOnly(_))
+    }
+
+    /// Whether a lease of this engine keeps the writer from removing segments that it reads. A read-only engine has none
+    /// where nothing can be written; what it has mapped stays readable all the same.
+    pub fn is_leased(&self) -> bool {
+        matches!(&self.mode, Mode::ReadOnly(attachment) if attachment.is_leased())
+    }
+
+    /// The process that opened the database for writing and did not close it, as an engine that is open read-only found
+    /// it; `None` when there was none or it did not say so.
+    pub fn writer_process(&self) -> Option<u32> {
+        match &self.mode {
+            Mode::Writing(_) => Some(std::process::id()),
+            Mode::ReadOnly(attachment) => attachment.holder(),
+        }
+    }
+
+    /// Moves an engine that is open read-only to the newest state; `None` for a writing one, which always shows it.
+    /// Snapshots that were taken before stay as they are.
+    ///
+    /// # Errors
+    /// As [`Engine::open_read_only`]; the state shown is the one before.
+    pub fn refresh(&self) -> Result<Option<Refresh>> {
+        match &self.mode {
+            Mode::Writing(_) => Ok(None),
+            Mode::ReadOnly(attachment) => attachment.refresh().map(Some),
+        }
+    }
+
+    /// Backs the database up into a directory, while writes go on; see [`backup`].
+    ///
+    /// # Errors
+    /// As [`backup`].
+    ///
+    /// [`backup`]: super::backup
+    pub fn backup(&self, destination: &Path) -> Result<BackupStats> {
+        backup::backup_with(&self.io, &self.root, destination)
+    }
+
+    fn writing(&self) -> Result<&Writing> {
+        match &self.mode {
+            Mode::Writing(writing) => Ok(writing),
+            Mode::ReadOnly(attachment) => Err(attachment.refusal()),
+        }
+    }
+
+    pub(super) fn version(&self) -> Arc<Version> {
+        match &self.mode {
+            Mode::Writing(writing) => writing.core.store.memtables.version(),
+            Mode::ReadOnly(attachment) => attachment.version(),
+        }
     }
 
     /// What the open found and did.
     pub fn recovery_report(&self) -> &RecoveryReport {
-        &self.report
+        match &self.mode {
+            Mode::Writing(writing) => &writing.report,
+            Mode::ReadOnly(attachment) => attachment.report(),
+        }
     }
 
     /// Creates a table.
@@ -67,8 +169,9 @@ impl Engine {
     /// # Errors
     /// `TableExists`; `InvalidInput` for a declaration that makes no sense; `Io`.
     pub fn create_table(&self, spec: &TableSpec) -> Result<Arc<TableSchema>> {
-        let _open = self.core.stay_open()?;
-        let created = self.core.store.create_tables(std::slice::from_ref(spec), IfExists::Fail)?;
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        let created = core.store.create_tables(std::slice::from_ref(spec), IfExists::Fail)?;
         created.into_iter().next().ok_or(Error::Closed)
     }
 
@@ -77,8 +180,9 @@ impl Engine {
     /// # Errors
     /// `InvalidInput` for a declaration that makes no sense; `Io`.
     pub fn ensure_tables(&self, specs: &[TableSpec]) -> Result<Vec<Arc<TableSchema>>> {
-        let _open = self.core.stay_open()?;
-        self.core.store.create_tables(specs, IfExists::Keep)
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.store.create_tables(specs, IfExists::Keep)
     }
 
     /// Drops a table with its rows.
@@ -86,8 +190,9 @@ impl Engine {
     /// # Errors
     /// `TableNotFound`; `Io`.
     pub fn drop_table(&self, namespace: &str, name: &str) -> Result<()> {
-        let _open = self.core.stay_open()?;
-        self.core.store.drop_table(namespace, name)
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.store.drop_table(namespace, name)
     }
 
     /// Adds the tags and fields that a table does not have yet.
@@ -100,8 +205,9 @@ impl Engine {
         tags: &[String],
         fields: &[(String, FieldType)],
     ) -> Result<Arc<TableSchema>> {
-        let _open = self.core.stay_open()?;
-        self.core.store.add_columns(table, tags, fields)
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.store.add_columns(table, tags, fields)
     }
 
     /// A table by name.
@@ -109,14 +215,14 @@ impl Engine {
     /// # Errors
     /// `TableNotFound`.
     pub fn table(&self, namespace: &str, name: &str) -> Result<Arc<TableSchema>> {
-        let version = self.core.store.memtables.version();
+        let version = self.version();
         let table = version.table(namespace, name).ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
         Ok(Arc::clone(&table.schema))
     }
 
     /// All tables, oldest first.
     pub fn tables(&self) -> Vec<Arc<TableSchema>> {
-        self.core.store.memtables.version().schemas().cloned().collect()
+        self.version().schemas().cloned().collect()
     }
 
     /// Writes batches of one or several tables as one commit: after a crash and for every reader it is there whole or
@@ -126,13 +232,17 @@ impl Engine {
     /// `Backpressure` when memory stays full for the deadline; `InvalidInput` or `TableNotFound` for batches that do not
     /// fit; `Io` and then `WalPoisoned` when the log cannot be written: the rows may or may not survive.
     pub fn write(&self, batches: Vec<SeriesBatch>, ack: Ack) -> Result<WriteReceipt> {
-        let _open = self.core.stay_open()?;
-        self.core.write(batches, ack)
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.write(batches, ack)
     }
 
     /// The database as it is now.
     pub fn snapshot(&self) -> Snapshot {
-        self.core.store.snapshot()
+        match &self.mode {
+            Mode::Writing(writing) => writing.core.store.snapshot(),
+            Mode::ReadOnly(attachment) => attachment.snapshot(),
+        }
     }
 
     /// Writes all rows in memory to a segment.
@@ -140,20 +250,34 @@ impl Engine {
     /// # Errors
     /// `Io`; the rows stay in memory and in the log.
     pub fn flush(&self) -> Result<()> {
-        let _open = self.core.stay_open()?;
-        self.core.flush()
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.flush()
     }
 
     /// Figures since the open.
     pub fn stats(&self) -> EngineStats {
-        self.core.stats()
+        match &self.mode {
+            Mode::Writing(writing) => writing.core.stats(),
+            Mode::ReadOnly(attachment) => attachment.stats(),
+        }
     }
 
-    /// Flushes, stops the background thread and gives the directory free. A second call does nothing.
+    /// Flushes, stops the background thread and gives the directory free. A second call does nothing, nor does one on an
+    /// engine that is open read-only: its lease ends when it is dropped.
     ///
     /// # Errors
     /// `Io` from the flush; the engine is closed all the same, and the log keeps the rows for the next open.
     pub fn close(&self) -> Result<()> {
+        match &self.mode {
+            Mode::Writing(writing) => writing.close(),
+            Mode::ReadOnly(_) => Ok(()),
+        }
+    }
+}
+
+impl Writing {
+    fn close(&self) -> Result<()> {
         // Writers that wait for memory are sent away; all other calls end before the lock is ours.
         self.core.store.memory.close();
         if std::mem::replace(&mut *self.core.closed.write(), true) {
@@ -166,7 +290,9 @@ impl Engine {
         }
         let flushed = self.core.flush();
         let log_closed = self.core.wal.close();
-        *self.lock.lock() = None;
+        if let Some(lock) = self.lock.lock().take() {
+            directory_lock::release(lock);
+        }
         flushed.and(log_closed)
     }
 }

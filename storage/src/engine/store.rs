@@ -10,6 +10,7 @@ use super::database_dir::DatabaseDir;
 use super::memory::MemoryGate;
 use super::memtable_set::MemtableSet;
 use super::options::EngineOptions;
+use super::retired::RetiredSegments;
 use super::stats::Counters;
 use crate::io::Io;
 use crate::manifest::Manifest;
@@ -32,6 +33,8 @@ pub(super) struct Store {
     pub(super) segment_ids_used: AtomicU64,
     /// Files whose manifest append failed: kept until a later append shows that the manifest does not name them.
     pub(super) unnamed_segments: Mutex<Vec<SegmentId>>,
+    /// Segments that were removed from the manifest and that readers of other processes may have pinned.
+    pub(super) retired: RetiredSegments,
     pub(super) counters: Counters,
 }
 
