@@ -132,12 +132,10 @@ impl Engine {
         }
     }
 
-    /// Backs the database up into a directory, while writes go on; see [`backup`].
+    /// Backs the database up into a directory, while writes go on; see [`backup`](fn@super::backup).
     ///
     /// # Errors
-    /// As [`backup`].
-    ///
-    /// [`backup`]: super::backup
+    /// As [`backup`](fn@super::backup).
     pub fn backup(&self, destination: &Path) -> Result<BackupStats> {
         backup::backup_with(&self.io, &self.root, destination)
     }

@@ -181,6 +181,32 @@ fn damage_is_reported_as_recovery_does_and_what_surrounds_it_is_shown() {
 }
 
 #[test]
+fn another_database_in_the_same_place_is_shown_as_it_is() {
+    let io = SimIo::new();
+    let engine = writer(&io);
+    engine.create_table(&spec(Dedup::Off)).unwrap();
+    for row in 0..6 {
+        write(&engine, &[("a", row, Some(row))]);
+        if row % 2 == 1 {
+            engine.flush().unwrap();
+        }
+    }
+    let attached = reader(&io);
+    let before = attached.snapshot();
+    drop(engine);
+    io.paths().iter().for_each(|path| io.remove(path).unwrap());
+    assert!(attached.refresh().is_err(), "there is no database");
+    let engine = writer(&io);
+    engine.create_table(&spec(Dedup::Off)).unwrap();
+    write(&engine, &[("b", 1, Some(1))]);
+    engine.flush().unwrap();
+    let refresh = attached.refresh().unwrap().unwrap();
+    assert_eq!((refresh.from, refresh.to), (Lsn(6), Lsn(1)));
+    assert_eq!(read(&attached.snapshot()), expected(&[("b", 1, Some(1))]));
+    assert_eq!(read(&before).len(), 6);
+}
+
+#[test]
 fn a_pinned_segment_stays_until_its_reader_goes() {
     let io = SimIo::new();
     let engine = writer(&io);

@@ -248,6 +248,8 @@ fn readers_beside_a_process_that_is_killed_see_exact_prefixes() {
     let dir = tempfile::tempdir().unwrap();
     let attach = || Engine::open_read_only(dir.path(), tiny()).unwrap();
     open(dir.path()).create_table(&spec(Dedup::Off)).unwrap();
+    // Lives as long as all writers together.
+    let veteran = attach();
     let mut rows_seen = 0;
     for round in 0..8 {
         let mut child = start_child(dir.path());
@@ -279,6 +281,8 @@ fn readers_beside_a_process_that_is_killed_see_exact_prefixes() {
         assert!(after >= shown, "{after} rows, {shown} were shown before the kill");
         reader.refresh().unwrap();
         assert_eq!(prefix(&reader.snapshot()), after);
+        veteran.refresh().unwrap();
+        assert_eq!(prefix(&veteran.snapshot()), after);
         rows_seen = prefix(&open(dir.path()).snapshot());
         assert_eq!(rows_seen, after);
     }
