@@ -24,6 +24,7 @@ use super::options::EngineOptions;
 use super::stats::EngineStats;
 use crate::error::{Error, Result};
 use crate::io::Io;
+use crate::manifest::ManifestState;
 use crate::memtable::Memtable;
 use crate::snapshot::{Snapshot, Version};
 use crate::types::{CommitSeq, Lsn};
@@ -32,6 +33,7 @@ use crate::types::{CommitSeq, Lsn};
 #[derive(Debug, Clone)]
 pub(super) struct Shown {
     pub(super) version: Arc<Version>,
+    pub(super) state: Arc<ManifestState>,
     /// Oldest first.
     pub(super) memtables: Arc<[Arc<Memtable>]>,
     /// Rows in memtables carry their LSN as commit sequence number.
@@ -90,8 +92,12 @@ impl Attachment {
         Arc::clone(&self.shown.read().version)
     }
 
+    pub(super) fn manifest_state(&self) -> Arc<ManifestState> {
+        Arc::clone(&self.shown.read().state)
+    }
+
     pub(super) fn snapshot(&self) -> Snapshot {
-        let Shown { version, memtables, lsn } = self.shown.read().clone();
+        let Shown { version, memtables, lsn, .. } = self.shown.read().clone();
         Snapshot::new(version, memtables, CommitSeq(lsn.0), Arc::clone(&self.root))
     }
 

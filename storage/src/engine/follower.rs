@@ -16,7 +16,7 @@ use super::open::RecoveryReport;
 use super::pinned_manifest::{PinnedManifest, is_vanished_file};
 use crate::error::{Error, Result};
 use crate::io::Io;
-use crate::manifest::Reading;
+use crate::manifest::{ManifestState, Reading};
 use crate::segment::Segment;
 use crate::snapshot::{DamagedSegment, Version};
 
@@ -31,7 +31,9 @@ pub(super) struct Follower {
     manifest: PinnedManifest,
     /// The last version whose segments were opened.
     version: Option<Arc<Version>>,
-    /// Whether `version` is that of the manifest.
+    /// What the manifest said then.
+    state: Arc<ManifestState>,
+    /// Whether both are those of the manifest.
     is_version_current: bool,
     log: LogReader,
 }
@@ -41,7 +43,8 @@ impl Follower {
     pub(super) fn open(io: Arc<dyn Io>, dir: DatabaseDir, memory_bytes_max: u64) -> Result<Self> {
         let manifest = PinnedManifest::open(&io, &dir)?;
         let log = LogReader::new(Arc::clone(&io), dir.wal(), memory_bytes_max);
-        Ok(Self { io, dir, manifest, version: None, is_version_current: false, log })
+        let state = Arc::new(ManifestState::default());
+        Ok(Self { io, dir, manifest, version: None, state, is_version_current: false, log })
     }
 
     pub(super) fn is_leased(&self) -> bool {
@@ -99,8 +102,11 @@ impl Follower {
                 None => return Ok(None),
             },
         };
-        self.version = Some(Arc::clone(&version));
-        self.is_version_current = true;
+        if !self.is_version_current {
+            self.version = Some(Arc::clone(&version));
+            self.state = Arc::new(self.manifest.state().clone());
+            self.is_version_current = true;
+        }
         let reading = self.log.read_on(self.manifest.state(), &version)?;
         let is_current = self.manifest.is_current()?;
         match reading {
@@ -115,7 +121,8 @@ impl Follower {
             return Ok(None);
         }
         self.log.sync()?;
-        Ok(Some(Shown { version, memtables: self.log.memtables(), lsn: self.log.lsn() }))
+        let state = Arc::clone(&self.state);
+        Ok(Some(Shown { version, state, memtables: self.log.memtables(), lsn: self.log.lsn() }))
     }
 
     /// Opens the segments of the manifest that are not open yet; one that cannot be opened is set aside with its tables.
@@ -128,17 +135,20 @@ impl Follower {
                 segments.insert(*id, Arc::clone(open));
                 continue;
             }
-            match Segment::open(Arc::clone(&self.io), &self.dir.segment(*id), *id, meta.file_len) {
+            let opened = Segment::open(Arc::clone(&self.io), &self.dir.segment(*id), *id, meta.file_len)
+                .and_then(|segment| segment.check_sections(meta).map(|()| segment));
+            match opened {
                 Ok(segment) => {
                     segments.insert(*id, Arc::new(segment));
                 }
                 Err(error) if is_vanished_file(&error) && !self.manifest.is_current()? => return Ok(None),
                 Err(error) => {
                     tracing::error!(segment = id.0, %error, "a segment cannot be read; its tables cannot be queried");
-                    damaged.insert(*id, DamagedSegment { tables: meta.tables.clone(), reason: error.to_string() });
+                    let tables = meta.sections.iter().map(|section| section.table).collect();
+                    damaged.insert(*id, DamagedSegment { tables, reason: error.to_string() });
                 }
             }
         }
-        Ok(Some(Version::new(state.tables.values().cloned(), segments, damaged, previous)))
+        Ok(Some(Version::new(state, segments, damaged, previous)))
     }
 }

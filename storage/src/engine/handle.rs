@@ -6,19 +6,25 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
+use super::alter::TableChange;
 use super::attachment::{Attachment, Refresh};
 use super::background;
 use super::backup::{self, BackupStats};
 use super::catalog::IfExists;
+use super::compaction::Effort;
 use super::core::Core;
+use super::delete::DeleteReceipt;
 use super::directory_lock;
+use super::inventory::{self, SegmentInfo};
+use super::maintenance;
 use super::open::{self, RecoveryReport};
 use super::options::{Ack, Background, EngineOptions, WriteReceipt};
 use super::stats::EngineStats;
+use super::task_log::TaskRecord;
 use crate::error::{Error, Result};
 use crate::io::{Io, IoLock, RealIo};
-use crate::snapshot::{Snapshot, Version};
-use crate::types::{FieldType, SeriesBatch, TableId, TableSchema, TableSpec};
+use crate::snapshot::{Snapshot, TagFilter, Version};
+use crate::types::{FieldType, SeriesBatch, TableId, TableSchema, TableSpec, TimeRange, Tombstone};
 
 /// One open database directory. All methods may be called from several threads.
 ///
@@ -44,7 +50,8 @@ enum Mode {
 struct Writing {
     core: Arc<Core>,
     report: RecoveryReport,
-    flusher: Mutex<Option<JoinHandle<()>>>,
+    /// The flush and the maintenance thread.
+    threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held until the close, so that no other process writes.
     lock: Mutex<Option<Box<dyn IoLock>>>,
 }
@@ -65,14 +72,14 @@ impl Engine {
     /// As [`Engine::open`].
     pub fn open_with(io: Arc<dyn Io>, dir: &Path, options: EngineOptions) -> Result<Self> {
         let opened = open::open(Arc::clone(&io), dir, options)?;
-        let flusher = match options.background {
-            Background::Thread => Some(background::spawn(&opened.core)?),
-            Background::Caller => None,
+        let threads = match options.background {
+            Background::Thread => vec![background::spawn(&opened.core)?, maintenance::spawn(&opened.core)?],
+            Background::Caller => Vec::new(),
         };
         let writing = Writing {
             core: opened.core,
             report: opened.report,
-            flusher: Mutex::new(flusher),
+            threads: Mutex::new(threads),
             lock: Mutex::new(Some(opened.lock)),
         };
         Ok(Self { io, root: dir.to_path_buf(), mode: Mode::Writing(Box::new(writing)) })
@@ -253,6 +260,72 @@ impl Engine {
         core.flush()
     }
 
+    /// Deletes the rows of a table whose time is in `range` and whose tags satisfy `filter`. They are gone for every later
+    /// snapshot, durably, when this returns; their space comes back with compaction.
+    ///
+    /// # Errors
+    /// `TableNotFound`; `Corruption` when the rows cannot be counted; `Io`.
+    pub fn delete(&self, table: TableId, filter: &TagFilter, range: TimeRange) -> Result<DeleteReceipt> {
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.delete(table, filter, range)
+    }
+
+    /// Changes a table.
+    ///
+    /// # Errors
+    /// `TableNotFound`, `TableExists`; `InvalidInput` for a change that the table does not allow; `Io`.
+    pub fn alter_table(&self, table: TableId, change: &TableChange) -> Result<Arc<TableSchema>> {
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.alter_table(table, change)
+    }
+
+    /// Does the background work that is due now: retention, and compactions that pay.
+    ///
+    /// # Errors
+    /// `Io`, `Corruption`; what was done before stays done.
+    pub fn maintain(&self) -> Result<()> {
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.maintain(Effort::Background)
+    }
+
+    /// Flushes and merges every partition to one run, as far as memory allows.
+    ///
+    /// # Errors
+    /// `Io`, `Corruption`; what was done before stays done.
+    pub fn compact(&self) -> Result<()> {
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.flush()?;
+        core.maintain(Effort::Full)
+    }
+
+    /// The segments, oldest file first.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        match &self.mode {
+            Mode::Writing(writing) => inventory::segments(writing.core.store.manifest.lock().state()),
+            Mode::ReadOnly(attachment) => inventory::segments(&attachment.manifest_state()),
+        }
+    }
+
+    /// The deletes that still hide rows.
+    pub fn tombstones(&self) -> Vec<Tombstone> {
+        match &self.mode {
+            Mode::Writing(writing) => inventory::tombstones(writing.core.store.manifest.lock().state()),
+            Mode::ReadOnly(attachment) => inventory::tombstones(&attachment.manifest_state()),
+        }
+    }
+
+    /// Background work of this engine that ended lately, oldest first, then what runs now.
+    pub fn tasks(&self) -> Vec<TaskRecord> {
+        match &self.mode {
+            Mode::Writing(writing) => writing.core.tasks.records(),
+            Mode::ReadOnly(_) => Vec::new(),
+        }
+    }
+
     /// Figures since the open.
     pub fn stats(&self) -> EngineStats {
         match &self.mode {
@@ -261,7 +334,7 @@ impl Engine {
         }
     }
 
-    /// Flushes, stops the background thread and gives the directory free. A second call does nothing, nor does one on an
+    /// Flushes, stops the background threads and gives the directory free. A second call does nothing, nor does one on an
     /// engine that is open read-only: its lease ends when it is dropped.
     ///
     /// # Errors
@@ -282,9 +355,10 @@ impl Writing {
             return Ok(());
         }
         self.core.flush_signal.stop();
-        if let Some(flusher) = self.flusher.lock().take() {
+        self.core.maintenance_signal.stop();
+        for thread in self.threads.lock().drain(..) {
             // A panic of the thread was printed when it happened; the flush below does its work.
-            let _ = flusher.join();
+            let _ = thread.join();
         }
         let flushed = self.core.flush();
         let log_closed = self.core.wal.close();

@@ -16,6 +16,7 @@ use super::core::Core;
 use super::database_dir::DatabaseDir;
 use super::directory_lock;
 use super::lease::live_pins;
+use super::maintenance::MaintenanceSignal;
 use super::memory::MemoryGate;
 use super::memtable_set::MemtableSet;
 use super::options::EngineOptions;
@@ -23,6 +24,7 @@ use super::pinned_manifest::refuse_unfinished;
 use super::retired::RetiredSegments;
 use super::stats::Counters;
 use super::store::Store;
+use super::task_log::TaskLog;
 use crate::error::{Error, Result};
 use crate::io::{Io, IoLock, create_dir_synced};
 use crate::manifest::{Manifest, ManifestState};
@@ -116,6 +118,10 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
         wal,
         flush: Mutex::new(()),
         flush_signal: FlushSignal::default(),
+        maintenance: Mutex::default(),
+        maintenance_signal: MaintenanceSignal::default(),
+        tasks: TaskLog::new(options.clock),
+        widening: RwLock::default(),
         closed: RwLock::new(false),
     };
     Ok(Opened { core: Arc::new(core), lock, report })
@@ -153,18 +159,26 @@ fn open_segments(io: &Arc<dyn Io>, dir: &DatabaseDir, state: &ManifestState, rep
     let mut segments = BTreeMap::new();
     let mut damaged = BTreeMap::new();
     for (id, meta) in &state.segments {
-        match Segment::open(Arc::clone(io), &dir.segment(*id), *id, meta.file_len) {
+        let opened = Segment::open(Arc::clone(io), &dir.segment(*id), *id, meta.file_len)
+            .and_then(|segment| segment.check_sections(meta).map(|()| segment));
+        match opened {
             Ok(segment) => {
                 segments.insert(*id, Arc::new(segment));
             }
             Err(error) => {
                 tracing::error!(segment = id.0, %error, "a segment cannot be read; its tables cannot be queried");
                 report.damaged_segments.push((*id, error.to_string()));
-                damaged.insert(*id, DamagedSegment { tables: meta.tables.clone(), reason: error.to_string() });
+                damaged.insert(
+                    *id,
+                    DamagedSegment {
+                        tables: meta.sections.iter().map(|section| section.table).collect(),
+                        reason: error.to_string(),
+                    },
+                );
             }
         }
     }
-    Version::new(state.tables.values().cloned(), segments, damaged, None)
+    Version::new(state, segments, damaged, None)
 }
 
 /// A directory with data but no manifest is not a new database.

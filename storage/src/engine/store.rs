@@ -1,8 +1,9 @@
 //! Rows, segments and manifest of a database, without its write-ahead log: what replay needs and the engine shares.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -14,7 +15,8 @@ use super::retired::RetiredSegments;
 use super::stats::Counters;
 use crate::io::Io;
 use crate::manifest::Manifest;
-use crate::snapshot::Snapshot;
+use crate::segment::Segment;
+use crate::snapshot::{Snapshot, Version};
 use crate::types::{CommitSeq, SegmentId, SeriesBatch};
 
 /// Everything of an engine below the log.
@@ -41,6 +43,30 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn snapshot(&self) -> Snapshot {
         self.memtables.snapshot(&self.root)
+    }
+
+    /// The version that `manifest` describes, with the segments of the current one and those just `added`. Those
+    /// that it no longer has are retired: their files go when nobody reads them, here or under a lease.
+    pub(super) fn next_version(&self, manifest: &Manifest, added: Vec<Arc<Segment>>) -> Version {
+        let state = manifest.state();
+        let current = self.memtables.version();
+        let mut segments = current.segments.clone();
+        segments.extend(added.into_iter().map(|segment| (segment.id(), segment)));
+        let (segments, removed): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            segments.into_iter().partition(|(id, _)| state.segments.contains_key(id));
+        self.retire(removed.into_values());
+        let mut damaged = current.damaged.clone();
+        damaged.retain(|id, _| state.segments.contains_key(id));
+        Version::new(state, segments, damaged, Some(&current))
+    }
+
+    /// An id for a segment file that no other file has or had.
+    pub(super) fn take_segment_id(&self) -> SegmentId {
+        // Under the lock of the manifest, so that two callers do not get the same.
+        let manifest = self.manifest.lock();
+        let id = self.segment_ids_used.load(Ordering::Relaxed).max(manifest.state().next_segment_id.0);
+        self.segment_ids_used.store(id + 1, Ordering::Relaxed);
+        SegmentId(id)
     }
 
     /// Makes a commit visible and returns its sequence number.

@@ -7,7 +7,7 @@ mod log;
 mod reader;
 mod state;
 
-pub use edit::{ManifestEdit, SegmentMeta};
+pub use edit::{ManifestEdit, SectionMeta, SegmentMeta};
 pub use log::Manifest;
 pub(crate) use log::{FILE_NAME, encode_file};
 pub(crate) use reader::{ManifestReader, Reading};

@@ -123,7 +123,10 @@ impl ManifestReader {
         let follows = state.flushed_lsn >= self.state.flushed_lsn
             && state.next_table_id >= self.state.next_table_id
             && state.next_segment_id >= self.state.next_segment_id
-            && state.segments.iter().all(|(id, meta)| self.state.segments.get(id).is_none_or(|old| old == meta));
+            && state
+                .segments
+                .iter()
+                .all(|(id, meta)| self.state.segments.get(id).is_none_or(|old| old.file_len == meta.file_len));
         (self.place, self.state) = (place, state);
         Ok(if follows { Reading::Advanced } else { Reading::Replaced })
     }

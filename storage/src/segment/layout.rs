@@ -21,7 +21,7 @@ pub(super) const TRAILER_BYTES: usize = 32;
 /// Length of the fixed part of the footer.
 pub(super) const FOOTER_HEADER_BYTES: usize = 16;
 /// Length of a section's entry in the footer.
-pub(super) const FOOTER_ENTRY_BYTES: usize = 40;
+pub(super) const FOOTER_ENTRY_BYTES: usize = 48;
 /// Length of the fixed part of a section's metadata block.
 pub(super) const SECTION_HEADER_BYTES: usize = 64;
 /// Length of a column's record in a section's metadata block.
@@ -114,6 +114,8 @@ impl Trailer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FooterEntry {
     pub(super) table_id: TableId,
+    /// First time of the partition that all rows of the section belong to.
+    pub(super) partition_start_ns: i64,
     /// First byte of the section's vector data; the data ends, padded, at `metadata_offset`.
     pub(super) data_offset: u64,
     pub(super) metadata_offset: u64,
@@ -124,6 +126,7 @@ pub(super) struct FooterEntry {
 impl FooterEntry {
     pub(super) fn append_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.table_id.0.to_le_bytes());
+        out.extend_from_slice(&self.partition_start_ns.to_le_bytes());
         out.extend_from_slice(&self.data_offset.to_le_bytes());
         out.extend_from_slice(&self.metadata_offset.to_le_bytes());
         out.extend_from_slice(&self.metadata_len.to_le_bytes());
@@ -131,18 +134,24 @@ impl FooterEntry {
         out.extend_from_slice(&[0; 4]);
     }
 
+    /// Table and partition, which order the sections of a file.
+    pub(super) fn place(&self) -> (TableId, i64) {
+        (self.table_id, self.partition_start_ns)
+    }
+
     fn from_bytes(bytes: &[u8; FOOTER_ENTRY_BYTES]) -> Self {
         Self {
             table_id: TableId(le_u64(bytes, 0)),
-            data_offset: le_u64(bytes, 8),
-            metadata_offset: le_u64(bytes, 16),
-            metadata_len: le_u64(bytes, 24),
-            metadata_crc: le_u32(bytes, 32),
+            partition_start_ns: le_u64(bytes, 8).cast_signed(),
+            data_offset: le_u64(bytes, 16),
+            metadata_offset: le_u64(bytes, 24),
+            metadata_len: le_u64(bytes, 32),
+            metadata_crc: le_u32(bytes, 40),
         }
     }
 }
 
-/// The footer: the sections of the file in table order.
+/// The footer: the sections of the file in the order of tables, then partitions.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Footer {
     pub(super) row_count: u64,
@@ -173,8 +182,8 @@ impl Footer {
             return Err(damaged("the length of the footer does not fit its number of sections"));
         }
         let sections: Vec<_> = entries.iter().map(FooterEntry::from_bytes).collect();
-        if !sections.is_sorted_by(|a, b| a.table_id < b.table_id) {
-            return Err(damaged("the sections are not in the order of their tables"));
+        if !sections.is_sorted_by(|a, b| a.place() < b.place()) {
+            return Err(damaged("the sections are not in the order of their tables and partitions"));
         }
         let mut position = HEADER_BYTES as u64;
         for section in &sections {

@@ -24,6 +24,7 @@ mod layout;
 mod reader;
 mod section;
 mod section_writer;
+mod series_shape;
 mod string_writer;
 #[cfg(test)]
 mod tests;
@@ -37,5 +38,6 @@ pub use dictionary::StringDictionary;
 pub use directory::{SeriesEntry, TagCodes, TagDictionary};
 pub use reader::Segment;
 pub use section::Section;
+pub use series_shape::{SeriesShape, SeriesShapeBuilder};
 pub use vector_table::EncodedVector;
 pub use writer::{SegmentWriter, segment_file_name};

@@ -11,6 +11,7 @@ use super::layout::{Footer, Trailer, check_header};
 use super::section::Section;
 use crate::error::Result;
 use crate::io::Io;
+use crate::manifest::SegmentMeta;
 use crate::types::{SegmentId, TableId};
 
 /// An open segment. The file stays mapped until the last [`Section`] or Arrow array that came from it is gone.
@@ -60,21 +61,46 @@ impl Segment {
         self.row_count
     }
 
-    /// The sections in table order.
+    /// The sections in the order of tables, then partitions.
     pub fn sections(&self) -> &[Arc<Section>] {
         &self.sections
     }
 
-    /// The section of a table, if it has rows in this segment.
-    pub fn section(&self, table: TableId) -> Option<&Arc<Section>> {
-        let position = self.sections.binary_search_by_key(&table, |section| section.table_id()).ok()?;
+    /// The section of a table and partition, if it has rows in this segment.
+    pub fn section(&self, table: TableId, partition_start_ns: i64) -> Option<&Arc<Section>> {
+        let place = |section: &Arc<Section>| (section.table_id(), section.partition_start_ns());
+        let position = self.sections.binary_search_by_key(&(table, partition_start_ns), place).ok()?;
         Some(&self.sections[position])
+    }
+
+    /// Whether the file has every section that the manifest names, with as many rows.
+    ///
+    /// # Errors
+    /// `Corruption`.
+    pub fn check_sections(&self, meta: &SegmentMeta) -> Result<()> {
+        for place in &meta.sections {
+            let found = self.section(place.table, place.partition_start_ns).map(|section| section.row_count());
+            if found != Some(place.row_count) {
+                let found = found.map_or("no".to_owned(), |rows| rows.to_string());
+                let reason = format!(
+                    "the segment has {found} rows of table {} from {} on, the manifest says {}",
+                    place.table, place.partition_start_ns, place.row_count
+                );
+                return Err(self.file.corruption(0, reason));
+            }
+        }
+        Ok(())
     }
 
     /// Makes the file go away when the last `Segment` or [`Section`] that reads it is dropped. The manifest must no
     /// longer name the segment.
     pub fn mark_obsolete(&self) {
         self.file.mark_obsolete();
+    }
+
+    /// Takes [`Segment::mark_obsolete`] back.
+    pub(crate) fn keep(&self) {
+        self.file.keep();
     }
 
     pub(super) fn file(&self) -> &SegmentFile {

@@ -78,6 +78,9 @@ fn every_change_is_refused_and_the_writer_is_named() {
         reader.create_table(&TableSpec::new("t")).map(drop),
         reader.ensure_tables(&[TableSpec::new("t")]).map(drop),
         reader.add_columns(table.id, &["x".into()], &[]).map(drop),
+        reader.delete(table.id, &TagFilter::all(), TimeRange::ALL).map(drop),
+        reader.compact(),
+        reader.maintain(),
         reader.drop_table("public", "cpu"),
         reader.flush(),
     ];
@@ -224,6 +227,31 @@ fn a_pinned_segment_stays_until_its_reader_goes() {
     engine.flush().unwrap();
     assert_eq!(segment_files(&io), Vec::<PathBuf>::new());
     assert!(io.paths().iter().all(|path| !path.starts_with("/db/leases")));
+}
+
+#[test]
+fn a_compaction_leaves_what_a_reader_has_pinned() {
+    let io = SimIo::new();
+    let engine = writer(&io);
+    engine.create_table(&spec(Dedup::Off)).unwrap();
+    for row in 0..4 {
+        write(&engine, &[("a", row, Some(row))]);
+        engine.flush().unwrap();
+    }
+    let attached = reader(&io);
+    engine.compact().unwrap();
+    assert_eq!((engine.stats().segments, segment_files(&io).len()), (1, 5));
+    assert_eq!((attached.segments().len(), read(&attached.snapshot()).len()), (4, 4));
+    let table = engine.table("public", "cpu").unwrap().id;
+    let first_two = TimeRange { start_ns: 0, end_ns: 1 };
+    assert_eq!(engine.delete(table, &TagFilter::all(), first_two).unwrap().rows, 2);
+    assert_eq!(read(&attached.snapshot()).len(), 4);
+    attached.refresh().unwrap();
+    assert_eq!(attached.segments(), engine.segments());
+    assert_eq!(attached.tombstones(), engine.tombstones());
+    assert_eq!(read(&attached.snapshot()), expected(&[("a", 2, Some(2)), ("a", 3, Some(3))]));
+    engine.flush().unwrap();
+    assert_eq!(segment_files(&io).len(), 1);
 }
 
 #[test]

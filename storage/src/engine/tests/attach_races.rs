@@ -22,7 +22,7 @@ fn prefix(snapshot: &Snapshot) -> i64 {
     times.len() as i64
 }
 
-/// A writer whose next steps are one row each, with a flush, a table and a drop now and then.
+/// A writer whose next steps are one row each, with a flush, a compaction, a table and a drop now and then.
 struct Script {
     engine: Engine,
     next: AtomicU64,
@@ -40,6 +40,7 @@ impl Script {
         let time = i64::try_from(number).unwrap();
         write(&self.engine, &[("a", time, Some(time))]);
         match number % 4 {
+            1 if number % 8 == 5 => self.engine.compact().unwrap(),
             1 => self.engine.flush().unwrap(),
             2 => drop(self.engine.create_table(&TableSpec::new(format!("t{number}"))).unwrap()),
             3 => self.engine.drop_table("public", &format!("t{}", number - 1)).unwrap(),
