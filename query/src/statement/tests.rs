@@ -307,6 +307,11 @@ fn a_read_only_engine_answers_questions_and_refuses_changes() {
         "CREATE TABLE other (time TIMESTAMP TIME)",
         "CREATE TABLE IF NOT EXISTS cpu (time TIMESTAMP TIME)",
         "DROP TABLE cpu",
+        "DELETE FROM cpu WHERE host = 'a'",
+        "TRUNCATE TABLE cpu",
+        "ALTER TABLE cpu ADD COLUMN more DOUBLE",
+        "OPTIMIZE",
+        "CHECKPOINT",
     ] {
         let refused = query.execute(sql);
         let is_read_only = matches!(refused, Err(Error::Storage(lynxstore_storage::Error::ReadOnly { .. })));
