@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use lynxstore_query::{Cancellation, PreparedStatement, QueryEngine, QueryOptions, QueryOutput};
-use lynxstore_storage::engine::{Ack, Engine, WriteReceipt};
+use lynxstore_storage::engine::{Ack, BackupStats, Engine, Refresh, WriteReceipt};
 use lynxstore_storage::ingest::group_rows;
 use lynxstore_storage::types::{TableSchema, TableSpec};
 
@@ -38,6 +38,52 @@ impl Database {
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let engine = Engine::open(path.as_ref(), options.engine)?;
         Ok(Self::from_engine(Arc::new(engine), options))
+    }
+
+    /// Opens the database in a directory read-only, also while another process writes it. Nothing is changed but a lease
+    /// file that keeps the writer from removing what is read here.
+    ///
+    /// Statements see the newest state at that moment: whole commits in order, all of them durable.
+    /// [`Database::refresh`] moves forward. Everything that writes fails with
+    /// [`ReadOnly`](crate::ErrorKind::ReadOnly).
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) when there is no database; [`Io`](crate::ErrorKind::Io);
+    /// [`Busy`](crate::ErrorKind::Busy) when unflushed rows do not fit into the memory budget;
+    /// [`Damaged`](crate::ErrorKind::Damaged).
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_read_only_with(path, Options::default())
+    }
+
+    /// Opens the database in a directory read-only, with options.
+    ///
+    /// # Errors
+    /// As [`Database::open_read_only`].
+    pub fn open_read_only_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let engine = Engine::open_read_only(path.as_ref(), options.engine)?;
+        Ok(Self::from_engine(Arc::new(engine), options))
+    }
+
+    /// Whether this handle only reads.
+    pub fn is_read_only(&self) -> bool {
+        self.engine.is_read_only()
+    }
+
+    /// Moves a database that is open read-only, with all clones of the handle, to the newest state. Statements that run
+    /// go on with the state that they began with. `None` for a database that is open for writing: it always shows it.
+    ///
+    /// # Errors
+    /// As [`Database::open_read_only`]; the state shown is then the one before.
+    pub fn refresh(&self) -> Result<Option<Refresh>> {
+        Ok(self.engine.refresh()?)
+    }
+
+    /// Backs the database up while it is in use, as [`backup`](crate::backup()) does.
+    ///
+    /// # Errors
+    /// As [`backup`](crate::backup()).
+    pub fn backup(&self, destination: impl AsRef<Path>) -> Result<BackupStats> {
+        Ok(self.engine.backup(destination.as_ref())?)
     }
 
     /// A database over an engine that is open already.

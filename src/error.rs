@@ -18,8 +18,10 @@ pub enum ErrorKind {
     NotFound,
     /// It is there already.
     AlreadyExists,
-    /// Try again later: memory is full, or the database is open elsewhere.
+    /// Try again later: memory is full, the database is open elsewhere, or it changed too fast to be read.
     Busy,
+    /// Open the database for writing: this handle only reads.
+    ReadOnly,
     /// Ask for less: a limit was reached or the statement was cancelled.
     LimitExceeded,
     /// The statement needs a feature that this build or this caller does not have.
@@ -110,7 +112,10 @@ fn storage_kind(error: &StorageError) -> ErrorKind {
         StorageError::Io { .. } | StorageError::WalPoisoned { .. } => ErrorKind::Io,
         StorageError::Corruption { .. } => ErrorKind::Damaged,
         StorageError::UnsupportedVersion { .. } => ErrorKind::Unsupported,
-        StorageError::Locked { .. } | StorageError::Backpressure { .. } => ErrorKind::Busy,
+        StorageError::Locked { .. } | StorageError::Backpressure { .. } | StorageError::Changing { .. } => {
+            ErrorKind::Busy
+        }
+        StorageError::ReadOnly { .. } => ErrorKind::ReadOnly,
         StorageError::TableNotFound { .. } => ErrorKind::NotFound,
         StorageError::TableExists { .. } => ErrorKind::AlreadyExists,
         StorageError::Closed => ErrorKind::Closed,

@@ -40,6 +40,7 @@
 //! and time: there are no other keys, no foreign keys and no transactions over several writes.
 
 mod appender;
+mod backup;
 mod database;
 mod error;
 #[cfg(feature = "async")]
@@ -54,12 +55,15 @@ pub mod server;
 pub mod shell;
 
 pub use appender::{Appender, AppenderRow, FieldValue};
+pub use backup::{backup, restore};
 pub use database::Database;
 pub use error::{Error, ErrorKind, Result};
 pub use lynxstore_query::{
     Cancellation, FileAccess, PreparedStatement, QueryOptions, QueryOutput, RollupMode, Route, ScalarParam,
 };
-pub use lynxstore_storage::engine::{Ack, Engine, EngineStats, RecoveryReport, WriteReceipt};
+pub use lynxstore_storage::engine::{
+    Ack, BackupStats, Engine, EngineStats, RecoveryReport, Refresh, RestoreStats, WriteReceipt,
+};
 pub use lynxstore_storage::types::{Dedup, FieldType, SchemaMode, TableOptions, TableSchema, TableSpec};
 pub use options::Options;
 

@@ -181,6 +181,7 @@ fn failure(state: &ServerState, error: &Error) -> Response {
         ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
         ErrorKind::AlreadyExists => (StatusCode::CONFLICT, "already_exists"),
         ErrorKind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        ErrorKind::ReadOnly => (StatusCode::FORBIDDEN, "read_only"),
         ErrorKind::LimitExceeded => (StatusCode::BAD_REQUEST, "limit_exceeded"),
         ErrorKind::Unsupported => (StatusCode::BAD_REQUEST, "unsupported"),
         ErrorKind::Closed => (StatusCode::SERVICE_UNAVAILABLE, "closed"),

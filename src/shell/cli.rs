@@ -16,11 +16,13 @@ Examples:
   tsq metrics -c \"SELECT count(*) FROM cpu\"    one statement, its rows to standard output
   tsq -c \"SELECT * FROM 'readings.csv'\"        a file as a table, without a database
   tsq import metrics cpu.parquet --table cpu   a file into a table
+  tsq backup metrics /mnt/metrics-backup       a copy, while others write; again: only what is new
   tsq serve metrics --listen 127.0.0.1:9393    remote write and SQL over HTTP";
 
 /// LynxStore shell: time series in a directory, SQL on top
 ///
-/// Opens an interactive shell on the database in DIR, which is created when absent.
+/// Opens an interactive shell on the database in DIR, which is created when absent. While
+/// another process has it open for writing, it is opened read-only.
 /// Without DIR the database is a temporary one that is removed at exit: for querying files.
 ///
 /// With -c, -f or input from a pipe, statements are run and their rows printed: as a table
@@ -44,6 +46,10 @@ pub(super) struct ShellArgs {
     /// Directory of the database; a temporary one when absent
     #[arg(value_name = "DIR")]
     pub(super) directory: Option<PathBuf>,
+
+    /// Open the database read-only, also while another process writes it
+    #[arg(long, requires = "directory")]
+    pub(super) read_only: bool,
 
     /// Run these statements and exit; may be given several times
     #[arg(short, long, value_name = "SQL")]
@@ -76,6 +82,34 @@ pub(super) enum Subcommands {
     Generate(GenerateSubject),
     /// Show what the store does: sample data, three queries
     Demo(DemoArgs),
+    /// Back a database up, also while another process writes it
+    Backup(BackupArgs),
+    /// Make a database from a backup
+    Restore(RestoreArgs),
+}
+
+/// `tsq backup`.
+#[derive(Debug, Args)]
+pub(super) struct BackupArgs {
+    /// Directory of the database
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
+
+    /// Directory of the backup: absent, empty, or an earlier backup, which is brought up to date
+    #[arg(value_name = "DEST")]
+    pub(super) destination: PathBuf,
+}
+
+/// `tsq restore`.
+#[derive(Debug, Args)]
+pub(super) struct RestoreArgs {
+    /// Directory of the backup
+    #[arg(value_name = "BACKUP")]
+    pub(super) backup: PathBuf,
+
+    /// Directory of the database to make: absent or empty
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
 }
 
 /// `tsq import`.

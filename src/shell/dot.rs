@@ -21,12 +21,14 @@ pub(super) enum DotCommand {
     MaxRows(Option<usize>),
     /// Runs a file.
     Read(String),
+    /// Moves a database that is open read-only to the newest state.
+    Refresh,
     /// Leaves the shell.
     Quit,
 }
 
 /// Name, arguments and purpose of each command, in the order of `.help`.
-pub(super) const DOT_COMMANDS: [(&str, &str, &str); 10] = [
+pub(super) const DOT_COMMANDS: [(&str, &str, &str); 11] = [
     (".help", "", "show this list"),
     (".tables", "", "list the tables"),
     (".schema", "[TABLE]", "show the CREATE TABLE statement of a table, or of all"),
@@ -35,6 +37,7 @@ pub(super) const DOT_COMMANDS: [(&str, &str, &str); 10] = [
     (".timer", "on|off", "show the time of each statement"),
     (".types", "on|off", "show the types of columns in tables"),
     (".read", "FILE", "run the statements and dot commands of a file"),
+    (".refresh", "", "see what another process has written since, in a database that is open read-only"),
     (".quit", "", "leave the shell, as Ctrl-D does"),
     (".exit", "", "the same"),
 ];
@@ -54,6 +57,7 @@ impl DotCommand {
             ".schema" => return Ok(Self::Schema(argument.map(str::to_owned))),
             ".mode" => return argument.map(parse_format).transpose().map(Self::Mode),
             ".maxrows" => return parse_rows(argument).map(Self::MaxRows),
+            ".refresh" => Self::Refresh,
             ".timer" => return parse_switch(".timer", argument).map(Self::Timer),
             ".types" => return parse_switch(".types", argument).map(Self::Types),
             ".read" => {
@@ -125,6 +129,7 @@ mod tests {
         assert_eq!(DotCommand::parse(".maxrows all"), Ok(DotCommand::MaxRows(None)));
         assert_eq!(DotCommand::parse(".ti on"), Ok(DotCommand::Timer(true)));
         assert_eq!(DotCommand::parse(".exit "), Ok(DotCommand::Quit));
+        assert_eq!(DotCommand::parse(".ref"), Ok(DotCommand::Refresh));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::interrupt::Interrupt;
 use super::output::{Format, Rows, TableStyle, count, duration, plural};
 use super::script::{Command, Script};
 use super::terminal;
-use crate::{Database, QueryOutput};
+use crate::{Database, QueryOutput, Refresh};
 
 /// Rows of a table that a terminal shows unless told otherwise.
 const ROWS_SHOWN: usize = 40;
@@ -199,9 +199,24 @@ impl Session {
             DotCommand::Types(types) => self.types = types,
             DotCommand::MaxRows(rows_max) => self.rows_max = rows_max,
             DotCommand::Read(path) => return self.read_file(Path::new(&path), depth + 1),
+            DotCommand::Refresh => self.refresh()?,
             DotCommand::Quit => return Ok(Flow::Quit),
         }
         Ok(Flow::Continue)
+    }
+
+    /// Moves to the newest state and says how far that was.
+    fn refresh(&self) -> Result<()> {
+        let moved = match self.database.refresh()? {
+            None => "nothing to do: the database is open for writing here".into(),
+            Some(Refresh { from, to, .. }) if from < to => {
+                format!("{} more, up to commit {to}", plural(to.0 - from.0, "commit"))
+            }
+            Some(Refresh { to, has_other_version: true, .. }) => format!("tables or segments changed, at commit {to}"),
+            Some(Refresh { to, .. }) => format!("nothing new since commit {to}"),
+        };
+        note(&[Some(moved)]);
+        Ok(())
     }
 
     fn print_help(&self) -> Result<()> {

@@ -44,10 +44,28 @@ pub enum Error {
         supported: u32,
     },
     /// Another process (or another handle of this one) has the directory open for writing.
-    #[error("{} is already open for writing: close the other process, or open it read-only", path.display())]
+    #[error("{} is already open for writing{}: close the other process, or open it read-only", path.display(), by(*holder))]
     Locked {
         /// The lock file.
         path: PathBuf,
+        /// The process that holds it, if it said so.
+        holder: Option<u32>,
+    },
+    /// A change was asked of a database that is open read-only.
+    #[error("the database {} is open read-only{}: nothing can be changed here", path.display(), by_writer(*holder))]
+    ReadOnly {
+        /// The database directory.
+        path: PathBuf,
+        /// The process that opened it for writing and did not close it, if there is one and it said so.
+        holder: Option<u32>,
+    },
+    /// A writer changed the database again and again while it was read.
+    #[error("{} changed {attempts} times while it was read: try again", path.display())]
+    Changing {
+        /// The database directory.
+        path: PathBuf,
+        /// How often it was read.
+        attempts: u32,
     },
     /// The write-ahead log refused further work after a failed write or sync.
     #[error("the write-ahead log is closed after a failed {operation}: {reason}; reopen the database")]
@@ -88,6 +106,14 @@ pub enum Error {
     /// The handle was closed.
     #[error("the database is closed")]
     Closed,
+}
+
+fn by(holder: Option<u32>) -> String {
+    holder.map(|process| format!(" by process {process}")).unwrap_or_default()
+}
+
+fn by_writer(holder: Option<u32>) -> String {
+    holder.map(|process| format!(", process {process} opened it for writing")).unwrap_or_default()
 }
 
 // An error travels through every hot `Result`; keep it small.

@@ -37,6 +37,8 @@ const TOP_LEVEL: &[&str] = &[
 
 /// Format pages and the source file whose version constant each must name: page, source, constant.
 const FORMAT_PAGES: &[(&str, &str, &str)] = &[
+    ("docs/format/backup.md", "storage/src/engine/backup_marker.rs", "VERSION"),
+    ("docs/format/lease.md", "storage/src/engine/lease.rs", "VERSION"),
     ("docs/format/manifest.md", "storage/src/manifest/log.rs", "VERSION"),
     ("docs/format/segment.md", "storage/src/segment/layout.rs", "FORMAT_VERSION"),
     ("docs/format/vector.md", "storage/src/segment/layout.rs", "FORMAT_VERSION"),

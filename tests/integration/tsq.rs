@@ -220,12 +220,53 @@ fn the_demo_shows_rows_and_keeps_a_named_database() {
 }
 
 #[test]
-fn a_database_is_not_opened_twice() {
+fn a_database_that_another_process_writes_is_read_and_nothing_more() {
     let folder = scratch_dir();
-    let _open = lynxstore::Database::open(folder.path().join("db")).unwrap();
-    let run = tsq(folder.path(), &["db", "-c", "SELECT 1"]);
-    assert_eq!(run.code, Some(1));
-    assert!(run.stderr.contains("already open"), "{}", run.stderr);
+    let database = lynxstore::Database::open(folder.path().join("db")).unwrap();
+    database.query("CREATE TABLE t (time TIMESTAMP TIME, host TEXT TAG, value DOUBLE)").unwrap();
+    database.query("INSERT INTO t VALUES ('2026-01-01 00:00:00', 'a', 1.5)").unwrap();
+    let run = tsq(folder.path(), &["db", "-c", "SELECT count(*) AS n FROM t"]);
+    assert_eq!(run.is_ok().stdout, "n\n1\n");
+    let process = std::process::id().to_string();
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains("read-only") && run.stderr.contains(&process), "{}", run.stderr);
+    let writes = [
+        vec!["db", "-c", "INSERT INTO t VALUES ('2026-01-01 00:00:10', 'a', 2)"],
+        vec!["--read-only", "db", "-c", "DROP TABLE t"],
+        vec!["generate", "cpu", "--hosts", "1", "--hours", "0.01", "--database", "db"],
+    ];
+    for arguments in &writes {
+        let run = tsq(folder.path(), arguments);
+        assert_eq!(run.code, Some(1), "{arguments:?}");
+        assert!(run.stderr.contains(&process), "{}", run.stderr);
+    }
+    assert_eq!(tsq(folder.path(), &["--read-only", "absent", "-c", "SELECT 1"]).code, Some(1));
+    assert!(!folder.path().join("absent").exists());
+    database.query("INSERT INTO t VALUES ('2026-01-01 00:00:10', 'b', 2)").unwrap();
+    let run = tsq(folder.path(), &["db", "-c", "SELECT count(*) AS n FROM t; .refresh"]);
+    assert_eq!(run.is_ok().stdout, "n\n2\n");
+}
+
+#[test]
+fn a_backup_is_taken_beside_the_writer_and_restored() {
+    let folder = scratch_dir();
+    let database = lynxstore::Database::open(folder.path().join("db")).unwrap();
+    database.query("CREATE TABLE t (time TIMESTAMP TIME, host TEXT TAG, value DOUBLE)").unwrap();
+    database.query("INSERT INTO t VALUES ('2026-01-01 00:00:00', 'a', 1.5)").unwrap();
+    database.flush().unwrap();
+    database.query("INSERT INTO t VALUES ('2026-01-01 00:00:10', 'b', 2)").unwrap();
+    let first = tsq(folder.path(), &["backup", "db", "copy"]);
+    assert!(first.is_ok().stdout.contains("up to commit 2: 1 file linked"), "{}", first.stdout);
+    let second = tsq(folder.path(), &["backup", "db", "copy"]);
+    assert!(second.is_ok().stdout.contains("1 file kept"), "{}", second.stdout);
+    assert!(tsq(folder.path(), &["restore", "copy", "again"]).is_ok().stdout.contains("up to commit 2"));
+    for place in ["copy", "again"] {
+        let run = tsq(folder.path(), &[place, "-c", "SELECT sum(value) AS total FROM t"]);
+        assert_eq!(run.is_ok().stdout, "total\n3.5\n");
+    }
+    for arguments in [["backup", "db", "again"], ["restore", "db", "elsewhere"], ["restore", "copy", "again"]] {
+        assert_eq!(tsq(folder.path(), &arguments).code, Some(1), "{arguments:?}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use lynxstore_storage::engine::{Engine, EngineOptions};
 use crate::{Cancellation, Error, QueryEngine, QueryOptions, QueryOutput, Route, ScalarParam};
 
 struct Fixture {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     engine: Arc<Engine>,
     query: QueryEngine,
 }
@@ -18,7 +18,7 @@ impl Fixture {
         let dir = tempfile::tempdir().unwrap();
         let engine = Arc::new(Engine::open(dir.path(), EngineOptions::default()).unwrap());
         let query = QueryEngine::new(Arc::clone(&engine), QueryOptions::default());
-        Self { _dir: dir, engine, query }
+        Self { dir, engine, query }
     }
 
     /// Two hosts, one region NULL; host `a` regular in time, host `b` not.
@@ -283,4 +283,42 @@ fn limits_and_cancellation_stop_a_statement() {
     cancellation.cancel();
     let result = fixture.query.execute_with("SELECT count(*) FROM cpu", &[], &cancellation);
     assert!(matches!(result, Err(Error::Cancelled)));
+}
+
+#[test]
+fn a_read_only_engine_answers_questions_and_refuses_changes() {
+    let fixture = Fixture::with_cpu();
+    let reader = Arc::new(Engine::open_read_only(fixture.dir.path(), EngineOptions::default()).unwrap());
+    let query = QueryEngine::new(Arc::clone(&reader), QueryOptions::default());
+    let answers = |sql: &str| lines(&query.execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))).join("\n");
+    let questions = [
+        "SELECT host, count(*), sum(n) FROM cpu GROUP BY host ORDER BY host",
+        "SELECT time, msg FROM cpu WHERE host = 'b' ORDER BY time",
+        "SHOW TABLES",
+        "DESCRIBE cpu",
+        "EXPLAIN SELECT max(n) FROM cpu",
+    ];
+    for sql in questions {
+        assert_eq!(answers(sql), fixture.text(sql), "{sql}");
+    }
+    for sql in [
+        "INSERT INTO cpu (time, host, n) VALUES ('2026-01-02', 'c', 1)",
+        "INSERT INTO cpu (time, host, n) SELECT time, host, n FROM cpu",
+        "CREATE TABLE other (time TIMESTAMP TIME)",
+        "CREATE TABLE IF NOT EXISTS cpu (time TIMESTAMP TIME)",
+        "DROP TABLE cpu",
+        "DELETE FROM cpu WHERE host = 'a'",
+        "TRUNCATE TABLE cpu",
+        "ALTER TABLE cpu ADD COLUMN more DOUBLE",
+        "OPTIMIZE",
+        "CHECKPOINT",
+    ] {
+        let refused = query.execute(sql);
+        let is_read_only = matches!(refused, Err(Error::Storage(lynxstore_storage::Error::ReadOnly { .. })));
+        assert!(is_read_only, "{sql}: {refused:?}");
+    }
+    fixture.run("INSERT INTO cpu (time, host, n) VALUES ('2026-01-02', 'c', 1)");
+    assert_eq!(answers("SELECT count(*) FROM cpu"), "7");
+    reader.refresh().unwrap();
+    assert_eq!(answers("SELECT count(*) FROM cpu"), "8");
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use super::{bench, demo, generate, interactive, serve};
+use super::{backup, bench, demo, generate, interactive, serve};
 use crate::shell::cli::{Cli, GenerateSubject, Subcommands};
 use crate::shell::{import, terminal};
 
@@ -21,6 +21,8 @@ pub fn run() -> ExitCode {
         Some(Subcommands::Bench(args)) => bench::run(args),
         Some(Subcommands::Generate(GenerateSubject::Cpu(args))) => generate::run_cpu(args),
         Some(Subcommands::Demo(args)) => demo::run(args),
+        Some(Subcommands::Backup(args)) => backup::run_backup(args),
+        Some(Subcommands::Restore(args)) => backup::run_restore(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ use crate::shell::editor;
 use crate::shell::error::{CommandError, Result};
 use crate::shell::scratch::ScratchDirectory;
 use crate::shell::session::{Audience, Flow, Session};
-use crate::{Database, Options};
+use crate::{Database, ErrorKind, Options};
 
 /// Memory for rows of a temporary database.
 const SCRATCH_MEMORY_BYTES: u64 = 1 << 30;
@@ -20,6 +20,7 @@ pub(super) fn run(args: &ShellArgs) -> Result<()> {
     // The directory must outlive the database: it is declared first, hence dropped last.
     let scratch = if args.directory.is_none() { Some(ScratchDirectory::create()?) } else { None };
     let database = match (&args.directory, &scratch) {
+        (Some(directory), _) if args.read_only => Database::open_read_only(directory)?,
         (Some(directory), _) => open(directory, audience)?,
         (None, Some(scratch)) => {
             Database::open_with(scratch.path(), Options::default().memory_budget_bytes(SCRATCH_MEMORY_BYTES))?
@@ -40,9 +41,24 @@ pub(super) fn run(args: &ShellArgs) -> Result<()> {
     result.and(closed.map_err(CommandError::from))
 }
 
+/// Opens a database for writing, or read-only when another process writes it.
 fn open(directory: &Path, audience: Audience) -> Result<Database> {
     let is_new = !directory.exists();
-    let database = Database::open(directory)?;
+    let database = match Database::open(directory) {
+        Err(error) if error.kind() == ErrorKind::Busy => {
+            let database = Database::open_read_only(directory)?;
+            let writer = match database.engine().writer_process() {
+                Some(process) => format!("process {process}"),
+                None => "another process".into(),
+            };
+            let directory = directory.display();
+            eprint_line(&format!(
+                "{directory} is open for writing by {writer}: read-only here, .refresh moves forward"
+            ));
+            return Ok(database);
+        }
+        opened => opened?,
+    };
     if is_new && audience == Audience::Person {
         eprint_line(&format!("A new database in {}.", directory.display()));
     }

@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
+mod backup;
 mod bench;
 mod demo;
 mod entry;

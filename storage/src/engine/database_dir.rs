@@ -32,6 +32,25 @@ impl DatabaseDir {
         self.root.join(crate::manifest::FILE_NAME)
     }
 
+    pub(super) fn leases(&self) -> PathBuf {
+        self.root.join("leases")
+    }
+
+    /// There while a restore is under way.
+    pub(super) fn restore_mark(&self) -> PathBuf {
+        self.root.join("RESTORE.unfinished")
+    }
+
+    /// Makes the directory a complete backup.
+    pub(super) fn backup_marker(&self) -> PathBuf {
+        self.root.join("BACKUP")
+    }
+
+    /// There while a backup is under way.
+    pub(super) fn backup_mark(&self) -> PathBuf {
+        self.root.join("BACKUP.unfinished")
+    }
+
     pub(super) fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
     }

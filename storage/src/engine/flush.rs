@@ -35,6 +35,7 @@ impl Core {
     /// The same for a caller that holds the `flush` lock.
     pub(super) fn flush_locked(&self) -> Result<()> {
         let store = &self.store;
+        store.release_retired();
         if store.memtables.rows() == 0 {
             store.memory.refresh(|| store.memtables.bytes());
             return Ok(());

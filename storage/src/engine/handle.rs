@@ -1,18 +1,21 @@
 //! The handle that the layers above hold.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
 use super::alter::TableChange;
+use super::attachment::{Attachment, Refresh};
 use super::background;
+use super::backup::{self, BackupStats};
 use super::catalog::IfExists;
 use super::compaction::Effort;
 use super::core::Core;
 use super::delete::DeleteReceipt;
-use super::inventory::SegmentInfo;
+use super::directory_lock;
+use super::inventory::{self, SegmentInfo};
 use super::maintenance;
 use super::open::{self, RecoveryReport};
 use super::options::{Ack, Background, EngineOptions, WriteReceipt};
@@ -20,14 +23,31 @@ use super::stats::EngineStats;
 use super::task_log::TaskRecord;
 use crate::error::{Error, Result};
 use crate::io::{Io, IoLock, RealIo};
-use crate::snapshot::{Snapshot, TagFilter};
+use crate::snapshot::{Snapshot, TagFilter, Version};
 use crate::types::{FieldType, SeriesBatch, TableId, TableSchema, TableSpec, TimeRange, Tombstone};
 
 /// One open database directory. All methods may be called from several threads.
 ///
+/// A directory has one engine that writes and any number that are open read-only, in this process or in others. Those
+/// fail with `ReadOnly` whatever would change the database.
+///
 /// Dropping the handle closes it as [`Engine::close`] does, without a way to see an error.
 #[derive(Debug)]
 pub struct Engine {
+    io: Arc<dyn Io>,
+    root: PathBuf,
+    mode: Mode,
+}
+
+#[derive(Debug)]
+enum Mode {
+    Writing(Box<Writing>),
+    ReadOnly(Box<Attachment>),
+}
+
+/// What only the writer has.
+#[derive(Debug)]
+struct Writing {
     core: Arc<Core>,
     report: RecoveryReport,
     /// The flush and the maintenance thread.
@@ -51,22 +71,102 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`].
     pub fn open_with(io: Arc<dyn Io>, dir: &Path, options: EngineOptions) -> Result<Self> {
-        let opened = open::open(io, dir, options)?;
+        let opened = open::open(Arc::clone(&io), dir, options)?;
         let threads = match options.background {
             Background::Thread => vec![background::spawn(&opened.core)?, maintenance::spawn(&opened.core)?],
             Background::Caller => Vec::new(),
         };
-        Ok(Self {
+        let writing = Writing {
             core: opened.core,
             report: opened.report,
             threads: Mutex::new(threads),
             lock: Mutex::new(Some(opened.lock)),
-        })
+        };
+        Ok(Self { io, root: dir.to_path_buf(), mode: Mode::Writing(Box::new(writing)) })
+    }
+
+    /// Opens a database read-only, also while another process writes it. Nothing is changed but a lease.
+    ///
+    /// It shows the newest state at that moment, whole commits in LSN order and all of them durable;
+    /// [`Engine::refresh`] moves forward. Rows that were written as `Volatile` are seen once they are flushed. Of the
+    /// options, the memory for unflushed rows counts.
+    ///
+    /// # Errors
+    /// `InvalidInput` when there is no database; `Backpressure` when the unflushed rows do not fit into memory;
+    /// `Changing`, `Io`, `UnsupportedVersion`; `Corruption` of the manifest.
+    pub fn open_read_only(dir: &Path, options: EngineOptions) -> Result<Self> {
+        Self::open_read_only_with(Arc::new(RealIo), dir, options)
+    }
+
+    /// Opens a database read-only on a given file system.
+    ///
+    /// # Errors
+    /// As [`Engine::open_read_only`].
+    pub fn open_read_only_with(io: Arc<dyn Io>, dir: &Path, options: EngineOptions) -> Result<Self> {
+        let attachment = Attachment::open(Arc::clone(&io), dir, &options)?;
+        Ok(Self { io, root: dir.to_path_buf(), mode: Mode::ReadOnly(Box::new(attachment)) })
+    }
+
+    /// Whether the engine was opened read-only.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self.mode, Mode::ReadOnly(_))
+    }
+
+    /// Whether a lease of this engine keeps the writer from removing segments that it reads. A read-only engine has none
+    /// where nothing can be written; what it has mapped stays readable all the same.
+    pub fn is_leased(&self) -> bool {
+        matches!(&self.mode, Mode::ReadOnly(attachment) if attachment.is_leased())
+    }
+
+    /// The process that opened the database for writing and did not close it, as an engine that is open read-only found
+    /// it; `None` when there was none or it did not say so.
+    pub fn writer_process(&self) -> Option<u32> {
+        match &self.mode {
+            Mode::Writing(_) => Some(std::process::id()),
+            Mode::ReadOnly(attachment) => attachment.holder(),
+        }
+    }
+
+    /// Moves an engine that is open read-only to the newest state; `None` for a writing one, which always shows it.
+    /// Snapshots that were taken before stay as they are.
+    ///
+    /// # Errors
+    /// As [`Engine::open_read_only`]; the state shown is the one before.
+    pub fn refresh(&self) -> Result<Option<Refresh>> {
+        match &self.mode {
+            Mode::Writing(_) => Ok(None),
+            Mode::ReadOnly(attachment) => attachment.refresh().map(Some),
+        }
+    }
+
+    /// Backs the database up into a directory, while writes go on; see [`backup`](fn@super::backup).
+    ///
+    /// # Errors
+    /// As [`backup`](fn@super::backup).
+    pub fn backup(&self, destination: &Path) -> Result<BackupStats> {
+        backup::backup_with(&self.io, &self.root, destination)
+    }
+
+    fn writing(&self) -> Result<&Writing> {
+        match &self.mode {
+            Mode::Writing(writing) => Ok(writing),
+            Mode::ReadOnly(attachment) => Err(attachment.refusal()),
+        }
+    }
+
+    pub(super) fn version(&self) -> Arc<Version> {
+        match &self.mode {
+            Mode::Writing(writing) => writing.core.store.memtables.version(),
+            Mode::ReadOnly(attachment) => attachment.version(),
+        }
     }
 
     /// What the open found and did.
     pub fn recovery_report(&self) -> &RecoveryReport {
-        &self.report
+        match &self.mode {
+            Mode::Writing(writing) => &writing.report,
+            Mode::ReadOnly(attachment) => attachment.report(),
+        }
     }
 
     /// Creates a table.
@@ -74,8 +174,9 @@ impl Engine {
     /// # Errors
     /// `TableExists`; `InvalidInput` for a declaration that makes no sense; `Io`.
     pub fn create_table(&self, spec: &TableSpec) -> Result<Arc<TableSchema>> {
-        let _open = self.core.stay_open()?;
-        let created = self.core.store.create_tables(std::slice::from_ref(spec), IfExists::Fail)?;
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        let created = core.store.create_tables(std::slice::from_ref(spec), IfExists::Fail)?;
         created.into_iter().next().ok_or(Error::Closed)
     }
 
@@ -84,8 +185,9 @@ impl Engine {
     /// # Errors
     /// `InvalidInput` for a declaration that makes no sense; `Io`.
     pub fn ensure_tables(&self, specs: &[TableSpec]) -> Result<Vec<Arc<TableSchema>>> {
-        let _open = self.core.stay_open()?;
-        self.core.store.create_tables(specs, IfExists::Keep)
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.store.create_tables(specs, IfExists::Keep)
     }
 
     /// Drops a table with its rows.
@@ -93,8 +195,9 @@ impl Engine {
     /// # Errors
     /// `TableNotFound`; `Io`.
     pub fn drop_table(&self, namespace: &str, name: &str) -> Result<()> {
-        let _open = self.core.stay_open()?;
-        self.core.store.drop_table(namespace, name)
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.store.drop_table(namespace, name)
     }
 
     /// Adds the tags and fields that a table does not have yet.
@@ -107,8 +210,9 @@ impl Engine {
         tags: &[String],
         fields: &[(String, FieldType)],
     ) -> Result<Arc<TableSchema>> {
-        let _open = self.core.stay_open()?;
-        self.core.store.add_columns(table, tags, fields)
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.store.add_columns(table, tags, fields)
     }
 
     /// A table by name.
@@ -116,14 +220,14 @@ impl Engine {
     /// # Errors
     /// `TableNotFound`.
     pub fn table(&self, namespace: &str, name: &str) -> Result<Arc<TableSchema>> {
-        let version = self.core.store.memtables.version();
+        let version = self.version();
         let table = version.table(namespace, name).ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
         Ok(Arc::clone(&table.schema))
     }
 
     /// All tables, oldest first.
     pub fn tables(&self) -> Vec<Arc<TableSchema>> {
-        self.core.store.memtables.version().schemas().cloned().collect()
+        self.version().schemas().cloned().collect()
     }
 
     /// Writes batches of one or several tables as one commit: after a crash and for every reader it is there whole or
@@ -133,13 +237,17 @@ impl Engine {
     /// `Backpressure` when memory stays full for the deadline; `InvalidInput` or `TableNotFound` for batches that do not
     /// fit; `Io` and then `WalPoisoned` when the log cannot be written: the rows may or may not survive.
     pub fn write(&self, batches: Vec<SeriesBatch>, ack: Ack) -> Result<WriteReceipt> {
-        let _open = self.core.stay_open()?;
-        self.core.write(batches, ack)
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.write(batches, ack)
     }
 
     /// The database as it is now.
     pub fn snapshot(&self) -> Snapshot {
-        self.core.store.snapshot()
+        match &self.mode {
+            Mode::Writing(writing) => writing.core.store.snapshot(),
+            Mode::ReadOnly(attachment) => attachment.snapshot(),
+        }
     }
 
     /// Writes all rows in memory to a segment.
@@ -147,8 +255,9 @@ impl Engine {
     /// # Errors
     /// `Io`; the rows stay in memory and in the log.
     pub fn flush(&self) -> Result<()> {
-        let _open = self.core.stay_open()?;
-        self.core.flush()
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.flush()
     }
 
     /// Deletes the rows of a table whose time is in `range` and whose tags satisfy `filter`. They are gone for every later
@@ -157,8 +266,9 @@ impl Engine {
     /// # Errors
     /// `TableNotFound`; `Corruption` when the rows cannot be counted; `Io`.
     pub fn delete(&self, table: TableId, filter: &TagFilter, range: TimeRange) -> Result<DeleteReceipt> {
-        let _open = self.core.stay_open()?;
-        self.core.delete(table, filter, range)
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.delete(table, filter, range)
     }
 
     /// Changes a table.
@@ -166,8 +276,9 @@ impl Engine {
     /// # Errors
     /// `TableNotFound`, `TableExists`; `InvalidInput` for a change that the table does not allow; `Io`.
     pub fn alter_table(&self, table: TableId, change: &TableChange) -> Result<Arc<TableSchema>> {
-        let _open = self.core.stay_open()?;
-        self.core.alter_table(table, change)
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.alter_table(table, change)
     }
 
     /// Does the background work that is due now: retention, and compactions that pay.
@@ -175,8 +286,9 @@ impl Engine {
     /// # Errors
     /// `Io`, `Corruption`; what was done before stays done.
     pub fn maintain(&self) -> Result<()> {
-        let _open = self.core.stay_open()?;
-        self.core.maintain(Effort::Background)
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.maintain(Effort::Background)
     }
 
     /// Flushes and merges every partition to one run, as far as memory allows.
@@ -184,36 +296,59 @@ impl Engine {
     /// # Errors
     /// `Io`, `Corruption`; what was done before stays done.
     pub fn compact(&self) -> Result<()> {
-        let _open = self.core.stay_open()?;
-        self.core.flush()?;
-        self.core.maintain(Effort::Full)
+        let core = &self.writing()?.core;
+        let _open = core.stay_open()?;
+        core.flush()?;
+        core.maintain(Effort::Full)
     }
 
     /// The segments, oldest file first.
     pub fn segments(&self) -> Vec<SegmentInfo> {
-        self.core.segments()
+        match &self.mode {
+            Mode::Writing(writing) => inventory::segments(writing.core.store.manifest.lock().state()),
+            Mode::ReadOnly(attachment) => inventory::segments(&attachment.manifest_state()),
+        }
     }
 
     /// The deletes that still hide rows.
     pub fn tombstones(&self) -> Vec<Tombstone> {
-        self.core.tombstones()
+        match &self.mode {
+            Mode::Writing(writing) => inventory::tombstones(writing.core.store.manifest.lock().state()),
+            Mode::ReadOnly(attachment) => inventory::tombstones(&attachment.manifest_state()),
+        }
     }
 
-    /// Background work that ended lately, oldest first, then what runs now.
+    /// Background work of this engine that ended lately, oldest first, then what runs now.
     pub fn tasks(&self) -> Vec<TaskRecord> {
-        self.core.tasks.records()
+        match &self.mode {
+            Mode::Writing(writing) => writing.core.tasks.records(),
+            Mode::ReadOnly(_) => Vec::new(),
+        }
     }
 
     /// Figures since the open.
     pub fn stats(&self) -> EngineStats {
-        self.core.stats()
+        match &self.mode {
+            Mode::Writing(writing) => writing.core.stats(),
+            Mode::ReadOnly(attachment) => attachment.stats(),
+        }
     }
 
-    /// Flushes, stops the background threads and gives the directory free. A second call does nothing.
+    /// Flushes, stops the background threads and gives the directory free. A second call does nothing, nor does one on an
+    /// engine that is open read-only: its lease ends when it is dropped.
     ///
     /// # Errors
     /// `Io` from the flush; the engine is closed all the same, and the log keeps the rows for the next open.
     pub fn close(&self) -> Result<()> {
+        match &self.mode {
+            Mode::Writing(writing) => writing.close(),
+            Mode::ReadOnly(_) => Ok(()),
+        }
+    }
+}
+
+impl Writing {
+    fn close(&self) -> Result<()> {
         // Writers that wait for memory are sent away; all other calls end before the lock is ours.
         self.core.store.memory.close();
         if std::mem::replace(&mut *self.core.closed.write(), true) {
@@ -227,7 +362,9 @@ impl Engine {
         }
         let flushed = self.core.flush();
         let log_closed = self.core.wal.close();
-        *self.lock.lock() = None;
+        if let Some(lock) = self.lock.lock().take() {
+            directory_lock::release(lock);
+        }
         flushed.and(log_closed)
     }
 }

@@ -1,7 +1,6 @@
 //! What makes up the database, for `system.segments` and `system.partitions`.
 
-use super::core::Core;
-use crate::manifest::SectionMeta;
+use crate::manifest::{ManifestState, SectionMeta};
 use crate::types::{SegmentId, Tombstone};
 
 /// One segment.
@@ -17,22 +16,18 @@ pub struct SegmentInfo {
     pub sections: Vec<SectionMeta>,
 }
 
-impl Core {
-    /// The segments, oldest file first.
-    pub(super) fn segments(&self) -> Vec<SegmentInfo> {
-        let manifest = self.store.manifest.lock();
-        let segments = manifest.state().segments.values().map(|segment| SegmentInfo {
-            id: segment.id,
-            file_len: segment.file_len,
-            commit_order: segment.commit_order,
-            sections: segment.sections.clone(),
-        });
-        segments.collect()
-    }
+/// The segments, oldest file first.
+pub(super) fn segments(state: &ManifestState) -> Vec<SegmentInfo> {
+    let segments = state.segments.values().map(|segment| SegmentInfo {
+        id: segment.id,
+        file_len: segment.file_len,
+        commit_order: segment.commit_order,
+        sections: segment.sections.clone(),
+    });
+    segments.collect()
+}
 
-    /// The deletes that still hide rows.
-    pub(super) fn tombstones(&self) -> Vec<Tombstone> {
-        let manifest = self.store.manifest.lock();
-        manifest.state().tombstones.values().map(|tombstone| Tombstone::clone(tombstone)).collect()
-    }
+/// The deletes that still hide rows.
+pub(super) fn tombstones(state: &ManifestState) -> Vec<Tombstone> {
+    state.tombstones.values().map(|tombstone| Tombstone::clone(tombstone)).collect()
 }

@@ -2,20 +2,31 @@
 //!
 //! Locks, in the order in which they are taken: `closed`, `widening` (shared by writes), `maintenance` (one compaction or
 //! retention run at a time), `flush` (one flush at a time), the WAL's own, `manifest`, `apply` (one commit at a time goes
-//! into the memtable), `state` (which version and memtables are current; held for a pointer swap). Readers take `state`
-//! alone, and only to clone two pointers.
+//! into the memtable), `state` (which version and memtables are current; held for a pointer swap). `retired` is taken
+//! under any of them and takes none; it is held while files are removed. Readers take `state` alone, and only to clone two
+//! pointers.
+//!
+//! An engine that is open read-only has none of these: see `attachment`.
 
 mod alter;
+mod attachment;
 mod background;
+mod backup;
+mod backup_marker;
 mod batch_check;
 mod catalog;
 mod compaction;
+mod copy;
 mod core;
 mod database_dir;
 mod delete;
+mod directory_lock;
 mod flush;
+mod follower;
 mod handle;
 mod inventory;
+mod lease;
+mod log_reader;
 mod maintenance;
 mod memory;
 mod memtable_set;
@@ -24,7 +35,10 @@ mod memtable_set;
 pub mod model;
 mod open;
 mod options;
+mod pinned_manifest;
+mod restore;
 mod retention;
+mod retired;
 mod stats;
 mod store;
 mod task_log;
@@ -33,10 +47,13 @@ mod tests;
 mod write;
 
 pub use alter::TableChange;
+pub use attachment::Refresh;
+pub use backup::{BackupStats, backup, backup_with};
 pub use delete::DeleteReceipt;
 pub use handle::Engine;
 pub use inventory::SegmentInfo;
 pub use open::RecoveryReport;
 pub use options::{Ack, Background, EngineOptions, WriteReceipt};
+pub use restore::{RestoreStats, restore, restore_with};
 pub use stats::EngineStats;
 pub use task_log::{TaskKind, TaskRecord};

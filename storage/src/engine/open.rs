@@ -14,10 +14,14 @@ use super::background::FlushSignal;
 use super::batch_check::check_batch;
 use super::core::Core;
 use super::database_dir::DatabaseDir;
+use super::directory_lock;
+use super::lease::live_pins;
 use super::maintenance::MaintenanceSignal;
 use super::memory::MemoryGate;
 use super::memtable_set::MemtableSet;
 use super::options::EngineOptions;
+use super::pinned_manifest::refuse_unfinished;
+use super::retired::RetiredSegments;
 use super::stats::Counters;
 use super::store::Store;
 use super::task_log::TaskLog;
@@ -74,14 +78,15 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
     options.memtable_bytes_max = options.memtable_bytes_max.max(options.flush_bytes_max);
     let dir = DatabaseDir::new(root);
     create_dir_synced(io.as_ref(), root)?;
-    let lock = io.lock(&dir.lock_file())?;
+    let lock = directory_lock::take(io.as_ref(), &dir.lock_file())?;
+    refuse_unfinished(io.as_ref(), &dir)?;
     create_dir_synced(io.as_ref(), &dir.segments())?;
     create_dir_synced(io.as_ref(), &dir.wal())?;
 
     refuse_without_manifest(io.as_ref(), &dir)?;
     let mut report = RecoveryReport::default();
     let (manifest, state) = Manifest::open(Arc::clone(&io), root)?;
-    remove_leftovers(io.as_ref(), &dir, &state, &mut report)?;
+    let retired = remove_leftovers(io.as_ref(), &dir, &state, &mut report)?;
     let version = open_segments(&io, &dir, &state, &mut report);
     let flushed_lsn = state.flushed_lsn;
     let store = Store {
@@ -94,6 +99,7 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
         manifest: Mutex::new(manifest),
         segment_ids_used: AtomicU64::new(0),
         unnamed_segments: Mutex::default(),
+        retired: RetiredSegments::with_files(retired),
         counters: Counters::default(),
     };
     let replayed = replay(io.as_ref(), &store.dir.wal(), flushed_lsn, |lsn, batches| {
@@ -185,17 +191,29 @@ fn refuse_without_manifest(io: &dyn Io, dir: &DatabaseDir) -> Result<()> {
 }
 
 /// Clears `segments/` of what the manifest does not name: temporary files and segments that were removed go, segments
-/// that it never named are set aside.
-fn remove_leftovers(io: &dyn Io, dir: &DatabaseDir, state: &ManifestState, report: &mut RecoveryReport) -> Result<()> {
+/// that it never named are set aside. Returns those that a lease of another process pins, which stay for now.
+fn remove_leftovers(
+    io: &dyn Io,
+    dir: &DatabaseDir,
+    state: &ManifestState,
+    report: &mut RecoveryReport,
+) -> Result<Vec<SegmentId>> {
+    let pins = live_pins(io, dir);
     let known: Vec<_> = state.segments.keys().map(|id| dir.segment(*id)).collect();
-    let was_named = |name: &str| {
+    let id_of = |name: &str| {
         let id = name.strip_suffix(".seg").and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        id.is_none_or(|id| SegmentId(id) < state.next_segment_id)
+        id.map(SegmentId)
     };
+    let was_named = |name: &str| id_of(name).is_none_or(|id| id < state.next_segment_id);
+    let mut pinned = Vec::new();
     let mut changed = false;
     for name in io.list(&dir.segments())? {
         let path = dir.segments().join(&name);
         if known.contains(&path) {
+            continue;
+        }
+        if let Some(id) = id_of(&name).filter(|id| was_named(&name) && pins.contains(*id)) {
+            pinned.push(id);
             continue;
         }
         changed = true;
@@ -210,5 +228,8 @@ fn remove_leftovers(io: &dyn Io, dir: &DatabaseDir, state: &ManifestState, repor
             report.quarantined_segments.push(quarantined);
         }
     }
-    if changed { io.sync_dir(&dir.segments()) } else { Ok(()) }
+    if changed {
+        io.sync_dir(&dir.segments())?;
+    }
+    Ok(pinned)
 }

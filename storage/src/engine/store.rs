@@ -1,5 +1,6 @@
 //! Rows, segments and manifest of a database, without its write-ahead log: what replay needs and the engine shares.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use super::database_dir::DatabaseDir;
 use super::memory::MemoryGate;
 use super::memtable_set::MemtableSet;
 use super::options::EngineOptions;
+use super::retired::RetiredSegments;
 use super::stats::Counters;
 use crate::io::Io;
 use crate::manifest::Manifest;
@@ -33,6 +35,8 @@ pub(super) struct Store {
     pub(super) segment_ids_used: AtomicU64,
     /// Files whose manifest append failed: kept until a later append shows that the manifest does not name them.
     pub(super) unnamed_segments: Mutex<Vec<SegmentId>>,
+    /// Segments that were removed from the manifest and that readers of other processes may have pinned.
+    pub(super) retired: RetiredSegments,
     pub(super) counters: Counters,
 }
 
@@ -41,20 +45,16 @@ impl Store {
         self.memtables.snapshot(&self.root)
     }
 
-    /// The version that `manifest` describes, with the segments of the current one and those just `added`. The files of
-    /// segments that it no longer has are marked: they go when the last snapshot that reads them goes.
+    /// The version that `manifest` describes, with the segments of the current one and those just `added`. Those
+    /// that it no longer has are retired: their files go when nobody reads them, here or under a lease.
     pub(super) fn next_version(&self, manifest: &Manifest, added: Vec<Arc<Segment>>) -> Version {
         let state = manifest.state();
         let current = self.memtables.version();
         let mut segments = current.segments.clone();
         segments.extend(added.into_iter().map(|segment| (segment.id(), segment)));
-        segments.retain(|id, segment| {
-            let is_kept = state.segments.contains_key(id);
-            if !is_kept {
-                segment.mark_obsolete();
-            }
-            is_kept
-        });
+        let (segments, removed): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            segments.into_iter().partition(|(id, _)| state.segments.contains_key(id));
+        self.retire(removed.into_values());
         let mut damaged = current.damaged.clone();
         damaged.retain(|id, _| state.segments.contains_key(id));
         Version::new(state, segments, damaged, Some(&current))

@@ -1,5 +1,10 @@
 //! The engine end to end on a temporary directory and on the simulated disk.
 
+mod attach;
+mod attach_races;
+mod backup;
+mod hook_io;
+
 use std::path::Path;
 use std::sync::Arc;
 

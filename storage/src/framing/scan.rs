@@ -46,6 +46,21 @@ impl RecordScanner {
         self.len
     }
 
+    /// Forgets what was read, so that the next look sees what another process has written since.
+    pub(crate) fn look_anew(&mut self) -> Result<()> {
+        self.window.clear();
+        self.len = self.file.len()?;
+        Ok(())
+    }
+
+    /// Whether no record begins at `offset` yet: the file ends there, or its next bytes are reserved and not written.
+    pub(crate) fn is_unwritten(&mut self, offset: u64) -> Result<bool> {
+        match self.bytes(offset, RECORD_HEADER_BYTES)? {
+            Some(bytes) => Ok(bytes.iter().all(|&byte| byte == 0)),
+            None => self.is_zero_from(offset),
+        }
+    }
+
     /// What stands at `offset`.
     pub(crate) fn at(&mut self, offset: u64) -> Result<Found<'_>> {
         let Some(header_bytes) = self.bytes(offset, RECORD_HEADER_BYTES)? else {

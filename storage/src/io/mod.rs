@@ -49,6 +49,17 @@ pub trait Io: Debug + Send + Sync + 'static {
     fn sync_dir(&self, dir: &Path) -> Result<()>;
     /// Takes the exclusive lock of a lock file, creating it; fails with `Locked` when it is held.
     fn lock(&self, path: &Path) -> Result<Box<dyn IoLock>>;
+    /// Gives a file a second name, which must not exist yet.
+    fn link(&self, from: &Path, to: &Path) -> Result<LinkOutcome>;
+}
+
+/// What came of giving a file a second name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkOutcome {
+    /// The file has both names.
+    Linked,
+    /// These two places cannot share a file: other file systems, no right to, or too many names. A copy can do.
+    Impossible,
 }
 
 /// An open file; reads and writes are positional.
@@ -71,7 +82,11 @@ pub trait IoFile: Debug + Send + Sync {
 }
 
 /// Holds a lock until dropped.
-pub trait IoLock: Debug + Send + Sync {}
+pub trait IoLock: Debug + Send + Sync {
+    /// Writes `bytes` as the content of the lock file that is held, whatever its name leads to by now. Not atomic: a
+    /// reader may find a part.
+    fn replace_content(&self, bytes: &[u8]) -> Result<()>;
+}
 
 /// Writes `bytes` as the whole of `path`: temporary file, sync, rename, directory sync.
 ///

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Io, IoFile, IoLock, MappedFile, OpenMode};
+use super::{Io, IoFile, IoLock, LinkOutcome, MappedFile, OpenMode};
 use crate::error::{Error, Result};
 
 /// Files of the operating system.
@@ -25,10 +25,17 @@ struct RealFile {
 /// Dropping the file releases the lock.
 #[derive(Debug)]
 struct RealLock {
-    _file: File,
+    path: PathBuf,
+    file: File,
 }
 
-impl IoLock for RealLock {}
+impl IoLock for RealLock {
+    fn replace_content(&self, bytes: &[u8]) -> Result<()> {
+        let wrap = |source| Error::io("write", &self.path, source);
+        self.file.write_all_at(bytes, 0).map_err(wrap)?;
+        self.file.set_len(bytes.len() as u64).map_err(wrap)
+    }
+}
 
 impl Io for RealIo {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn IoFile>> {
@@ -98,9 +105,20 @@ impl Io for RealIo {
             .open(path)
             .map_err(|source| Error::io("open", path, source))?;
         match file.try_lock() {
-            Ok(()) => Ok(Box::new(RealLock { _file: file })),
-            Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_path_buf() }),
+            Ok(()) => Ok(Box::new(RealLock { path: path.to_path_buf(), file })),
+            Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_path_buf(), holder: None }),
             Err(TryLockError::Error(source)) => Err(Error::io("lock", path, source)),
+        }
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> Result<LinkOutcome> {
+        use std::io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
+        match std::fs::hard_link(from, to) {
+            Ok(()) => Ok(LinkOutcome::Linked),
+            Err(error) if matches!(error.kind(), CrossesDevices | PermissionDenied | TooManyLinks | Unsupported) => {
+                Ok(LinkOutcome::Impossible)
+            }
+            Err(source) => Err(Error::io("link", to, source)),
         }
     }
 }

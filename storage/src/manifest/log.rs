@@ -17,7 +17,7 @@ use crate::io::{Io, IoFile, OpenMode, create_dir_synced, replace_file};
 pub(crate) const FILE_NAME: &str = "MANIFEST";
 const FILE_MAGIC: [u8; 8] = *b"LYNXMAN\0";
 const VERSION: u32 = 1;
-const FORMAT: RecordFormat = RecordFormat { magic: *b"LXMR", payload_bytes_max: 1 << 30 };
+pub(super) const FORMAT: RecordFormat = RecordFormat { magic: *b"LXMR", payload_bytes_max: 1 << 30 };
 
 /// A file is written anew when it is longer than this and than `REWRITE_FACTOR` times what it was when it was new.
 /// Together they keep the cost of rewriting at a small part of that of appending.
@@ -44,12 +44,12 @@ struct ActiveFile {
 }
 
 /// What a file holds.
-struct Loaded {
-    state: ManifestState,
-    generation: u64,
-    records: u64,
+pub(super) struct Loaded {
+    pub(super) state: ManifestState,
+    pub(super) generation: u64,
+    pub(super) records: u64,
     /// Where the last valid record ends.
-    end: u64,
+    pub(super) end: u64,
     file_len: u64,
 }
 
@@ -130,9 +130,7 @@ impl Manifest {
     fn rewrite(&self, state: &ManifestState) -> Result<ActiveFile> {
         let generation = self.generation + 1;
         let path = self.dir.join(FILE_NAME);
-        let header = FileHeader { version: VERSION, file: generation, predecessor: 0, first: 1 };
-        let mut bytes = header.to_bytes(FILE_MAGIC).to_vec();
-        bytes.extend(encode_record(&encode_entries(&state.to_entries()), 1, generation)?);
+        let bytes = encode_file(state, generation)?;
         replace_file(&*self.io, &path, &bytes)?;
         let file = self.io.open(&path, OpenMode::ReadWrite)?;
         let len = bytes.len() as u64;
@@ -155,6 +153,14 @@ impl ActiveFile {
     }
 }
 
+/// A whole file that holds `state` as its only record.
+pub(crate) fn encode_file(state: &ManifestState, generation: u64) -> Result<Vec<u8>> {
+    let header = FileHeader { version: VERSION, file: generation, predecessor: 0, first: 1 };
+    let mut bytes = header.to_bytes(FILE_MAGIC).to_vec();
+    bytes.extend(encode_record(&encode_entries(&state.to_entries()), 1, generation)?);
+    Ok(bytes)
+}
+
 fn encode_record(payload: &[u8], sequence: u64, generation: u64) -> Result<Vec<u8>> {
     let payload_len = u32::try_from(payload.len()).ok().filter(|len| *len <= FORMAT.payload_bytes_max);
     let payload_len = payload_len.ok_or_else(|| Error::invalid("too many tables and segments for one manifest"))?;
@@ -165,19 +171,27 @@ fn encode_record(payload: &[u8], sequence: u64, generation: u64) -> Result<Vec<u
     Ok(record)
 }
 
-/// Reads a manifest without changing it.
-fn load(file: Arc<dyn IoFile>) -> Result<Loaded> {
-    let path = file.path().to_path_buf();
+/// The header of a file, checked.
+pub(super) fn read_header(file: &dyn IoFile) -> Result<FileHeader> {
+    let path = file.path();
     let mut header = [0; FileHeader::BYTES];
     if file.len()? < header.len() as u64 {
-        return Err(Error::corruption(&path, 0, "the file is shorter than its header"));
+        return Err(Error::corruption(path, 0, "the file is shorter than its header"));
     }
     file.read_exact_at(0, &mut header)?;
     let header = FileHeader::from_bytes(&header, FILE_MAGIC)
-        .ok_or_else(|| Error::corruption(&path, 0, "the header is not that of a manifest"))?;
+        .ok_or_else(|| Error::corruption(path, 0, "the header is not that of a manifest"))?;
     if header.version != VERSION {
+        let path = path.to_path_buf();
         return Err(Error::UnsupportedVersion { path, found: header.version, supported: VERSION });
     }
+    Ok(header)
+}
+
+/// Reads a manifest without changing it.
+pub(super) fn load(file: Arc<dyn IoFile>) -> Result<Loaded> {
+    let path = file.path().to_path_buf();
+    let header = read_header(&*file)?;
     let mut scanner = RecordScanner::new(file, FORMAT, header.file)?;
     let mut state = ManifestState::default();
     let mut end = FileHeader::BYTES as u64;

@@ -4,9 +4,11 @@
 
 mod edit;
 mod log;
+mod reader;
 mod state;
 
 pub use edit::{ManifestEdit, SectionMeta, SegmentMeta};
-pub(crate) use log::FILE_NAME;
 pub use log::Manifest;
+pub(crate) use log::{FILE_NAME, encode_file};
+pub(crate) use reader::{ManifestReader, Reading};
 pub use state::ManifestState;

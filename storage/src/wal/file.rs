@@ -25,8 +25,13 @@ pub(super) struct SealedFile {
     pub(super) byte_len: u64,
 }
 
+/// The name of a file within the directory of the log.
+pub(crate) fn wal_file_name(id: WalFileId) -> String {
+    format!("{:016x}.wal", id.0)
+}
+
 pub(super) fn path_of(dir: &Path, id: WalFileId) -> PathBuf {
-    dir.join(format!("{:016x}.wal", id.0))
+    dir.join(wal_file_name(id))
 }
 
 /// Ids of the files of a directory, in order.

@@ -9,6 +9,10 @@
 //! A hole is damage when a later record says that the lost ones were synced, or when a later file exists, since a file
 //! is synced before the next is made. Otherwise it is a torn tail. A damaged file is copied to `quarantine/` beside the
 //! log before anything can remove it. Steps: read all headers; deliver file after file; cut and sync the last file.
+//!
+//! [`replay_read_only`] delivers the same commits and changes nothing, perhaps while another process writes the log. What
+//! is half written then looks torn; bytes that were read before they were whole are looked at again before they are
+//! called damaged.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -37,6 +41,33 @@ pub struct ReplayReport {
     pub damages: Vec<WalDamage>,
     pub(super) sealed: Vec<SealedFile>,
     pub(super) next_file: WalFileId,
+    /// Where reading would go on; `None` when there is no file.
+    pub(crate) end: Option<WalPosition>,
+}
+
+/// A place in the log, between two records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WalPosition {
+    pub(crate) file: WalFileId,
+    pub(crate) offset: u64,
+    /// The last LSN before it.
+    pub(crate) last_lsn: Lsn,
+}
+
+/// Whether replay mends what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// The log is ours: what is torn is cut, what is left is made durable, damage is copied away.
+    Mend,
+    /// Nothing is changed.
+    ReadOnly,
+}
+
+impl ReplayReport {
+    /// Files with the length of their valid part, in order.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (WalFileId, u64, Lsn)> {
+        self.sealed.iter().map(|file| (file.id, file.byte_len, file.last_lsn))
+    }
 }
 
 /// A damaged part of the log.
@@ -76,6 +107,30 @@ pub fn replay(
     after: Lsn,
     sink: impl FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>,
 ) -> Result<ReplayReport> {
+    read_log(io, dir, after, sink, Access::Mend)
+}
+
+/// Delivers what [`replay`] would, and leaves every file as it is. Another process may write meanwhile: files that it
+/// removes or cuts are an `Io` error, records that it removed before they were read are a damage without bytes.
+///
+/// # Errors
+/// As [`replay`].
+pub(crate) fn replay_read_only(
+    io: &dyn Io,
+    dir: &Path,
+    after: Lsn,
+    sink: impl FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>,
+) -> Result<ReplayReport> {
+    read_log(io, dir, after, sink, Access::ReadOnly)
+}
+
+fn read_log(
+    io: &dyn Io,
+    dir: &Path,
+    after: Lsn,
+    sink: impl FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>,
+    access: Access,
+) -> Result<ReplayReport> {
     let mut report = ReplayReport { next_file: WalFileId(1), ..ReplayReport::default() };
     if !io.exists(dir)? {
         return Ok(report);
@@ -87,7 +142,7 @@ pub fn replay(
         // Only for its error: an unknown version must stop everything while every file is as it was.
         file::read_header(&*io.open(&file::path_of(dir, id), OpenMode::Read)?, id)?;
     }
-    let mut replay = Replay { io, dir, after, sink, seen: None, unsettled: false, report };
+    let mut replay = Replay { io, dir, access, after, sink, seen: None, unsettled: false, report };
     for &id in &ids {
         replay.file(id, id == last_id)?;
     }
@@ -98,6 +153,7 @@ pub fn replay(
 struct Replay<'a, S> {
     io: &'a dyn Io,
     dir: &'a Path,
+    access: Access,
     after: Lsn,
     sink: S,
     /// The last LSN that was delivered, skipped or found to be lost; `None` before the first file.
@@ -118,7 +174,7 @@ struct Tail {
 impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
     fn file(&mut self, id: WalFileId, is_last: bool) -> Result<()> {
         let path = file::path_of(self.dir, id);
-        let mode = if is_last { OpenMode::ReadWrite } else { OpenMode::Read };
+        let mode = if is_last && self.access == Access::Mend { OpenMode::ReadWrite } else { OpenMode::Read };
         let file = self.io.open(&path, mode)?;
         let header = file::read_header(&*file, id)?;
         let mut scanner = RecordScanner::new(file.clone(), FORMAT, id.0)?;
@@ -145,6 +201,7 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
             },
         };
         let tail = self.records(&path, &mut scanner, start, is_last)?;
+        self.report.end = Some(WalPosition { file: id, offset: tail.end, last_lsn: Lsn(self.seen.unwrap_or(0)) });
         if is_last {
             self.finish(&file, &mut scanner, &tail)?;
         }
@@ -170,6 +227,7 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
     /// Delivers the records of a file.
     fn records(&mut self, path: &Path, scanner: &mut RecordScanner, start: u64, is_last: bool) -> Result<Tail> {
         let mut tail = Tail { end: start, unsynced: VecDeque::new(), records: 0 };
+        let mut looked_again_at = None;
         loop {
             let (resume_at, lost_lsn, reason) = match scanner.at(tail.end)? {
                 Found::Record(header, payload) => {
@@ -194,6 +252,12 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
             let due = self.seen.unwrap_or(self.after.0) + 1;
             if is_last && !is_durable(scanner, resume_at, due)? {
                 break;
+            }
+            if self.access == Access::ReadOnly && looked_again_at != Some(tail.end) {
+                // Whoever says that the record is durable wrote that after the record was whole.
+                looked_again_at = Some(tail.end);
+                scanner.look_anew()?;
+                continue;
             }
             let next = scanner.next_valid(resume_at)?.map(|(offset, _)| offset);
             // Behind a record whose length is known the next one may be damaged in its own way.
@@ -271,6 +335,9 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
 
     /// Copies a file away, once. A failure costs the copy, not the opening of the database.
     fn quarantine(&self, path: &Path) -> Option<PathBuf> {
+        if self.access == Access::ReadOnly {
+            return None;
+        }
         let dir = self.dir.parent()?.join("quarantine");
         let target = dir.join(path.file_name()?);
         match copy(self.io, path, &dir, &target) {
@@ -286,6 +353,9 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
     fn finish(&mut self, file: &Arc<dyn IoFile>, scanner: &mut RecordScanner, tail: &Tail) -> Result<()> {
         if !scanner.is_zero_from(tail.end)? {
             self.report.torn_bytes = scanner.file_len() - tail.end;
+        }
+        if self.access == Access::ReadOnly {
+            return Ok(());
         }
         // A sync that failed before the restart has left these bytes readable, yet clean and perhaps not on the disk. A
         // sync of now would not write them; writing them again does.
@@ -305,13 +375,16 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
+        if self.access == Access::ReadOnly {
+            return Ok(());
+        }
         self.io.remove(path)?;
         self.io.sync_dir(self.dir)
     }
 }
 
 /// Whether a valid record at or after `offset` says that the record `due` was durable.
-fn is_durable(scanner: &mut RecordScanner, offset: u64, due: u64) -> Result<bool> {
+pub(super) fn is_durable(scanner: &mut RecordScanner, offset: u64, due: u64) -> Result<bool> {
     let mut offset = offset;
     while let Some((start, header)) = scanner.next_valid(offset)? {
         if header.synced >= due {

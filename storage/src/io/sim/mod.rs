@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use self::disk::{
     ChangeKind, Disk, FileData, FileId, NameChange, Node, Random, Verdict, is_root, not_found, power_off,
 };
-use super::{Io, IoFile, IoLock, MappedFile, OpenMode};
+use super::{Io, IoFile, IoLock, LinkOutcome, MappedFile, OpenMode};
 use crate::error::{Error, Result};
 
 /// What an operation does.
@@ -41,6 +41,8 @@ pub enum Operation {
     CreateDir,
     /// Rename of a file.
     Rename,
+    /// A second name for a file.
+    Link,
     /// Removal of a file.
     Remove,
     /// Sync of a directory.
@@ -192,9 +194,20 @@ struct SimFile {
 struct SimLock {
     disk: Arc<Mutex<Disk>>,
     path: PathBuf,
+    id: FileId,
 }
 
-impl IoLock for SimLock {}
+impl IoLock for SimLock {
+    fn replace_content(&self, bytes: &[u8]) -> Result<()> {
+        let done = self.disk.lock().run(Operation::Write, &self.path, |disk| {
+            let file = &mut disk.files[self.id];
+            file.change(ChangeKind::Write { offset: 0, bytes: bytes.to_vec() });
+            file.change(ChangeKind::SetLen(bytes.len()));
+            Ok(())
+        });
+        done.map_err(|source| Error::io("write", &self.path, source))
+    }
+}
 
 impl Drop for SimLock {
     fn drop(&mut self) {
@@ -299,15 +312,30 @@ impl Io for SimIo {
     fn lock(&self, path: &Path) -> Result<Box<dyn IoLock>> {
         let mut disk = self.disk.lock();
         if disk.locks.contains(path) {
-            return Err(Error::Locked { path: path.to_path_buf() });
+            return Err(Error::Locked { path: path.to_path_buf(), holder: None });
         }
         let done = disk.run(Operation::Create, path, |disk| match disk.file_id(path) {
-            Some(_) => Ok(()),
-            None => disk.create(path).map(|_| ()),
+            Some(id) => Ok(id),
+            None => disk.create(path),
         });
-        done.map_err(|source| Error::io("lock", path, source))?;
+        let id = done.map_err(|source| Error::io("lock", path, source))?;
         disk.locks.insert(path.to_path_buf());
-        Ok(Box::new(SimLock { disk: self.disk.clone(), path: path.to_path_buf() }))
+        Ok(Box::new(SimLock { disk: self.disk.clone(), path: path.to_path_buf(), id }))
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> Result<LinkOutcome> {
+        let done = self.disk.lock().run(Operation::Link, to, |disk| {
+            let id = disk.file_id(from).ok_or_else(not_found)?;
+            if disk.names.contains_key(to) {
+                return Err(std::io::ErrorKind::AlreadyExists.into());
+            }
+            if !to.parent().is_some_and(|dir| disk.dir_exists(dir)) {
+                return Err(not_found());
+            }
+            disk.change_name(NameChange::Insert(to.to_path_buf(), Node::File(id)));
+            Ok(LinkOutcome::Linked)
+        });
+        done.map_err(|source| Error::io("link", to, source))
     }
 }
 

@@ -137,7 +137,7 @@ pub(super) fn doubles_with_nulls(id: u64, sizes: &[(&str, usize)]) -> TableModel
     let (schema, mut random) = (TableSchema::from_spec(TableId(id), &spec).unwrap(), Lcg(id));
     let rows = |&(host, size): &(&str, usize)| SeriesModel {
         tags: vec![Some(host.to_owned())],
-        times: (0..size as i64).map(|row| row * 10_000_000_000 - 1_000_000_000_000).collect(),
+        times: (0..size as i64).map(|row| row * 10_000_000_000 - 86_400_000_000_000).collect(),
         fields: vec![
             (0..size).map(|row| (row % 50 > 2).then(|| Value::F64((random.next() as f64 / 7.0).to_bits()))).collect(),
         ],
