@@ -1,16 +1,18 @@
 //! Throughput and size of the vector encodings on typical columns of a million values, one core.
 //!
 //! Run with `cargo bench -p lynxstore-storage --bench encoding`. Throughput is in elements; sizes and a checksum of each
-//! column are printed first. `baseline` measures what the machine gives without any encoding, and the crate
-//! `bitpacking` on 32-bit integers.
+//! column are printed first. `baseline` measures what the machine gives without any encoding; `crates` the crates
+//! `bitpacking` and `fastlanes` on numbers of the same widths, into a reused block.
 
 use std::hint::black_box;
 
-use bitpacking::{BitPacker, BitPacker8x};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use bitpacking::{BitPacker, BitPacker4x, BitPacker8x};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use fastlanes::BitPacking;
 use lynxstore_storage::encoding::{
-    VECTOR_LEN, VectorHeader, decode_f64, decode_i64, encode_f64, encode_i64, kernel, min_max_vector_i64,
-    sum_vector_i64,
+    VECTOR_LEN, VectorHeader, compare_vector_i64, decode_f64, decode_i64, encode_f64, encode_i64, kernel,
+    min_max_vector_i64, sum_vector_i64,
 };
 
 const VALUES: usize = 1 << 20;
@@ -40,6 +42,7 @@ fn walk(random: &mut Random, level: &mut f64) -> f64 {
 fn integer_columns() -> Vec<(&'static str, Vec<i64>)> {
     const START_NS: i64 = 1_700_000_000_000_000_000;
     let (mut counter, mut level) = (0, 50.0);
+    let (mut resetting, mut gapped, mut state) = (0, START_NS, 0);
     vec![
         ("time_regular", generate(|_, i| START_NS + i * 10_000_000_000)),
         ("time_jittered", generate(|random, i| START_NS + i * 10_000_000_000 + random.below(2_000_000))),
@@ -54,6 +57,34 @@ fn integer_columns() -> Vec<(&'static str, Vec<i64>)> {
         ("gauge_uniform_7_bits", generate(|random, _| random.below(128))),
         ("uniform_12_bits", generate(|random, _| random.below(4_096))),
         ("uniform_20_bits", generate(|random, _| random.below(1 << 20))),
+        ("flag", generate(|random, _| random.below(2))),
+        (
+            "time_gaps",
+            generate(|random, _| {
+                gapped += if random.below(200) == 0 { random.below(100) * 1_000_000_000 } else { 10_000_000_000 };
+                gapped
+            }),
+        ),
+        (
+            "counter_resets",
+            generate(|random, _| {
+                resetting = if random.below(500) == 0 { 0 } else { resetting + random.below(60) };
+                resetting
+            }),
+        ),
+        (
+            "latency_outliers",
+            generate(|random, _| if random.below(100) == 0 { random.below(1 << 20) } else { 40 + random.below(60) }),
+        ),
+        (
+            "status_runs",
+            generate(|random, _| {
+                if random.below(50) == 0 {
+                    state = random.below(6) * 1_000;
+                }
+                state
+            }),
+        ),
     ]
 }
 
@@ -64,6 +95,7 @@ fn float_columns() -> Vec<(&'static str, Vec<f64>)> {
         ("float_integers", generate(|random, _| walk(random, integer).floor())),
         ("float_two_decimals", generate(|random, _| (walk(random, decimal) * 100.0).round() / 100.0)),
         ("float_doubles", generate(|random, _| walk(random, double))),
+        ("float_doubles_both_signs", generate(|random, _| random.below(1 << 30) as f64 / 3e9 - 0.1)),
     ]
 }
 
@@ -89,7 +121,10 @@ impl Encoded {
         let data: usize = self.vectors.iter().map(|(_, range)| range.len()).sum();
         let (encoding, width) = (self.vectors[0].0.encoding, self.vectors[0].0.width);
         let bytes_per_value = (data + self.vectors.len() * VectorHeader::BYTES) as f64 / VALUES as f64;
-        println!("{name}: {bytes_per_value:.3} bytes/value with header, {encoding:?} {width} bits, sum {checksum}");
+        let patched = if self.vectors[0].0.param >> 7 & 1 == 1 { ", patched" } else { "" };
+        println!(
+            "{name}: {bytes_per_value:.3} bytes/value with header, {encoding:?} {width} bits{patched}, sum {checksum}"
+        );
     }
 
     fn each(&self, mut sink: impl FnMut(&VectorHeader, &[u8])) {
@@ -142,6 +177,8 @@ fn integers(criterion: &mut Criterion) {
                     sum
                 });
             });
+        }
+        if min_max_vector_i64(header, &encoded.bytes[range.clone()], VECTOR_LEN).is_some() {
             group.bench_function(format!("min_max_packed/{name}"), |bencher| {
                 bencher.iter(|| {
                     encoded.each(|header, data| {
@@ -149,7 +186,61 @@ fn integers(criterion: &mut Criterion) {
                     });
                 });
             });
+            let constant = column[VALUES / 2];
+            group.bench_function(format!("compare_packed/{name}"), |bencher| {
+                bencher.iter(|| {
+                    encoded.each(|header, data| {
+                        let op = kernel::CompareOp::GreaterOrEqual;
+                        black_box(compare_vector_i64(header, data, VECTOR_LEN, op, constant));
+                    });
+                });
+            });
         }
+    }
+    group.finish();
+}
+
+/// Vectors of fewer values than rows of packed numbers hold, as tables of few series have them.
+fn short_vectors(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("short");
+    let mut level = 50.0;
+    let column: Vec<i64> = generate(|random, _| (walk(random, &mut level) * 100.0) as i64);
+    for len in [5, 60, 200] {
+        let vectors: Vec<_> = column
+            .chunks_exact(len)
+            .take(1_000)
+            .map(|values| {
+                let mut data = Vec::new();
+                (encode_i64(values, None, &mut data).0, data)
+            })
+            .collect();
+        let bytes: usize = vectors.iter().map(|(_, data)| data.len()).sum();
+        let padded: usize = vectors.iter().map(|(_, data)| data.len().next_multiple_of(64)).sum();
+        let count = vectors.len() as f64;
+        println!(
+            "vectors of {len}: {:.1} bytes of data, {:.1} in a segment, without the header",
+            bytes as f64 / count,
+            padded as f64 / count
+        );
+        group.throughput(Throughput::Elements((vectors.len() * len) as u64));
+        let mut values = [0; VECTOR_LEN];
+        group.bench_function(format!("decode/{len}"), |bencher| {
+            bencher.iter(|| {
+                for (header, data) in &vectors {
+                    decode_i64(header, data, len, &mut values).expect("the encoder wrote it");
+                    black_box(&values);
+                }
+            });
+        });
+        let mut out = Vec::new();
+        group.bench_function(format!("encode/{len}"), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                for values in column.chunks_exact(len).take(1_000) {
+                    black_box(encode_i64(values, None, &mut out));
+                }
+            });
+        });
     }
     group.finish();
 }
@@ -235,24 +326,108 @@ fn baseline(criterion: &mut Criterion) {
     group.bench_function("sum_i64", |bencher| {
         bencher.iter(|| black_box(&column).iter().fold(0i64, |sum, value| sum.wrapping_add(*value)));
     });
-    let packer = BitPacker8x::new();
+    group.finish();
+}
+
+/// Unpacks a million numbers with `fastlanes` in lanes of one type, without and with their sum. Its kernels are those
+/// of the instruction set that the benchmark is compiled for.
+macro_rules! fastlanes {
+    ($group:expr, $column:expr, $lane:ty, $width:literal) => {{
+        const WORDS: usize = VECTOR_LEN * $width / <$lane>::BITS as usize;
+        let blocks: Vec<[$lane; WORDS]> = $column
+            .chunks_exact(VECTOR_LEN)
+            .map(|values| {
+                let mut packed = [0; WORDS];
+                let lanes: [$lane; VECTOR_LEN] = std::array::from_fn(|i| (values[i] & ((1 << $width) - 1)) as $lane);
+                <$lane>::pack::<$width, WORDS>(&lanes, &mut packed);
+                packed
+            })
+            .collect();
+        let mut lanes = [0; VECTOR_LEN];
+        let name = format!("fastlanes_{}_{}_bits", stringify!($lane), $width);
+        $group.bench_function(&name, |bencher| {
+            bencher.iter(|| {
+                for packed in &blocks {
+                    <$lane>::unpack::<$width, WORDS>(packed, &mut lanes);
+                    black_box(&lanes);
+                }
+            });
+        });
+        $group.bench_function(format!("{name}_sum"), |bencher| {
+            bencher.iter(|| {
+                let mut sum = 0;
+                for packed in &blocks {
+                    <$lane>::unpack::<$width, WORDS>(packed, &mut lanes);
+                    sum += lanes.iter().map(|&lane| u64::from(lane)).sum::<u64>();
+                }
+                sum
+            });
+        });
+    }};
+}
+
+/// The same with `bitpacking`, whose kernels are those of the processor, for 32-bit integers only.
+fn bitpacking<P: BitPacker>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    packer: P,
+    name: &str,
+    column: &[i64],
+    width: u8,
+) {
+    let block_bytes = P::BLOCK_LEN * usize::from(width) / 8;
     let mut packed = vec![0; VALUES * 4];
     let mut end = 0;
-    let narrow: Vec<u32> = column.iter().map(|&value| value as u32).collect();
-    for block in narrow.chunks(BitPacker8x::BLOCK_LEN) {
-        end += packer.compress(block, &mut packed[end..], 7);
+    let narrow: Vec<u32> = column.iter().map(|&value| value as u32 & ((1 << width) - 1)).collect();
+    for block in narrow.chunks(P::BLOCK_LEN) {
+        end += packer.compress(block, &mut packed[end..], width);
     }
-    let mut block = [0; BitPacker8x::BLOCK_LEN];
-    group.bench_function("bitpacking_8x_u32_7_bits", |bencher| {
+    let mut block = vec![0; P::BLOCK_LEN];
+    group.bench_function(format!("{name}_{width}_bits"), |bencher| {
         bencher.iter(|| {
-            for bytes in packed[..end].chunks(BitPacker8x::BLOCK_LEN * 7 / 8) {
-                packer.decompress(bytes, &mut block, 7);
+            for bytes in packed[..end].chunks(block_bytes) {
+                packer.decompress(bytes, &mut block, width);
                 black_box(&block);
             }
         });
     });
+    group.bench_function(format!("{name}_{width}_bits_sum"), |bencher| {
+        bencher.iter(|| {
+            let mut sum = 0;
+            for bytes in packed[..end].chunks(block_bytes) {
+                packer.decompress(bytes, &mut block, width);
+                sum += block.iter().map(|&value| u64::from(value)).sum::<u64>();
+            }
+            sum
+        });
+    });
+    group.bench_function(format!("{name}_{width}_bits_into_i64"), |bencher| {
+        let mut values = [0i64; VECTOR_LEN];
+        bencher.iter(|| {
+            for bytes in packed[..end].chunks(block_bytes * VECTOR_LEN / P::BLOCK_LEN) {
+                for (bytes, values) in bytes.chunks(block_bytes).zip(values.chunks_mut(P::BLOCK_LEN)) {
+                    packer.decompress(bytes, &mut block, width);
+                    values.iter_mut().zip(&block).for_each(|(value, &number)| *value = i64::from(number));
+                }
+                black_box(&values);
+            }
+        });
+    });
+}
+
+fn crates(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("crates");
+    group.throughput(Throughput::Elements(VALUES as u64));
+    let column: Vec<i64> = generate(|random, _| random.below(1 << 20));
+    for width in [7, 12, 20] {
+        bitpacking(&mut group, BitPacker4x::new(), "bitpacking_4x", &column, width);
+        bitpacking(&mut group, BitPacker8x::new(), "bitpacking_8x", &column, width);
+    }
+    fastlanes!(group, column, u8, 7);
+    fastlanes!(group, column, u16, 12);
+    fastlanes!(group, column, u32, 20);
+    fastlanes!(group, column, u64, 20);
     group.finish();
 }
 
-criterion_group!(benches, baseline, integers, floats, kernels);
+criterion_group!(benches, baseline, crates, integers, short_vectors, floats, kernels);
 criterion_main!(benches);

@@ -1,11 +1,15 @@
-//! Float vectors: decimals as integers (ALP), the bits as integers, or plain.
+//! Float vectors: decimals as integers (ALP), the bits as integers, split in two (ALP_RD), or plain.
 //!
-//! Data: the integers as `integer` stores them (or 8 bytes per value when plain), then of decimals the exceptions
-//! (positions, 2 bytes each, then bits, 8 bytes each), then the validity mask.
+//! Data: the integers as `integer` stores them (or what `split` describes, or 8 bytes per value when plain), then of
+//! decimals the exceptions (positions, 2 bytes each, then bits, 8 bytes each), then the validity mask.
 
 use super::fill::{fill_gaps, filled_copy};
-use super::integer::{IntegerPlan, decode_numbers};
+use super::header::Outliers;
+use super::integer::decode_numbers;
+use super::integer_form::IntegerForm;
+use super::integer_plan::IntegerPlan;
 use super::kernel;
+use super::split::{SplitPlan, decode_split};
 use super::validity::{Validity, split_mask};
 use super::{DecodeError, Mask, VECTOR_LEN, VectorEncoding, VectorHeader, ZoneMap};
 
@@ -29,7 +33,7 @@ pub fn encode_f64(values: &[f64], validity: Option<&Mask>, out: &mut Vec<u8>) ->
     let mut header = VectorHeader {
         encoding: VectorEncoding::Constant,
         width: 0,
-        param: VectorHeader::param_of(validity.kind(), None),
+        param: VectorHeader::param_of(validity.kind(), None, Outliers::Fit),
         crc32c: 0,
         base: 0,
     };
@@ -49,7 +53,7 @@ pub fn encode_f64(values: &[f64], validity: Option<&Mask>, out: &mut Vec<u8>) ->
     let plan = append_numbers(filled, out);
     validity.append_to(values.len(), out);
     (header.encoding, header.width, header.base) = (plan.encoding, plan.width, plan.base);
-    header.param = VectorHeader::param_of(validity.kind(), plan.exponent);
+    header.param = VectorHeader::param_of(validity.kind(), plan.exponent, plan.outliers);
     header.crc32c = crc32c::crc32c(&out[start..]);
     let sum = mask.map_or_else(|| kernel::sum_f64(values), |mask| kernel::sum_f64_masked(values, mask));
     (header, ZoneMap::of_f64(kernel::min_max_f64(filled), sum, null_count))
@@ -61,19 +65,32 @@ struct FloatPlan {
     width: u8,
     base: i64,
     exponent: Option<u32>,
+    outliers: Outliers,
 }
 
 impl FloatPlan {
-    fn of(plan: &IntegerPlan, exponent: Option<u32>) -> Self {
-        Self { encoding: plan.encoding, width: plan.width as u8, base: plan.base, exponent }
+    fn of_integers(plan: &IntegerPlan, exponent: Option<u32>) -> Self {
+        let &IntegerPlan { encoding, width, base, outliers, .. } = plan;
+        Self { encoding, width: width as u8, base, exponent, outliers }
     }
+
+    fn of_bits(encoding: VectorEncoding, width: u32) -> Self {
+        Self { encoding, width: width as u8, base: 0, exponent: None, outliers: Outliers::Fit }
+    }
+}
+
+/// The candidates for a float vector.
+enum Candidate {
+    Decimal(IntegerPlan, usize),
+    Bits(IntegerPlan),
+    Split(SplitPlan),
+    Plain,
 }
 
 /// Appends the smallest form of `values`.
 fn append_numbers(values: &[f64], out: &mut Vec<u8>) -> FloatPlan {
     let plain_bytes = size_of_val(values);
-    let mut smallest_bytes = plain_bytes;
-    let mut decimal = None;
+    let (mut best, mut best_bytes) = (Candidate::Plain, plain_bytes);
     let mut integers = [0; VECTOR_LEN];
     let mut exact = [0; 16];
     if let Some(exponent) = choose_exponent(values) {
@@ -86,30 +103,45 @@ fn append_numbers(values: &[f64], out: &mut Vec<u8>) -> FloatPlan {
                 fill_gaps(integers, &exact);
             }
             let plan = IntegerPlan::choose(integers, kernel::integer_bounds(integers));
-            smallest_bytes = plan.bytes + exceptions * EXCEPTION_BYTES;
-            decimal = Some((plan, exponent));
+            let bytes = plan.bytes + exceptions * EXCEPTION_BYTES;
+            if bytes < plain_bytes {
+                (best, best_bytes) = (Candidate::Decimal(plan, exponent), bytes);
+            }
         }
     }
-    if decimal.is_none() || smallest_bytes > plain_bytes / 2 {
-        let bits = kernel::as_bits(values);
+    let bits = kernel::as_bits(values);
+    if best_bytes * 2 > plain_bytes {
         let plan = IntegerPlan::choose(bits, kernel::integer_bounds(bits));
         // Patches and wide integers are slower than this, and this is slower than plain.
-        if plan.bytes <= smallest_bytes && plan.bytes * 20 <= plain_bytes * 19 {
-            plan.append(bits, out);
-            return FloatPlan::of(&plan, None);
+        if plan.bytes <= best_bytes && plan.bytes * 20 <= plain_bytes * 19 {
+            (best, best_bytes) = (Candidate::Bits(plan), plan.bytes);
         }
     }
-    match decimal {
-        Some((plan, exponent)) if smallest_bytes < plain_bytes => {
+    // A split keeps at least three quarters of the bits, and decodes slower than any other form.
+    if best_bytes * 4 > plain_bytes * 3 {
+        if let Some(plan) = SplitPlan::choose(bits, best_bytes * 15 / 16) {
+            best = Candidate::Split(plan);
+        }
+    }
+    match best {
+        Candidate::Decimal(plan, exponent) => {
             plan.append(&integers[..values.len()], out);
             append_exceptions(values, &exact, out);
-            FloatPlan::of(&plan, Some(exponent as u32))
+            FloatPlan::of_integers(&plan, Some(exponent as u32))
         }
-        _ => {
+        Candidate::Bits(plan) => {
+            plan.append(bits, out);
+            FloatPlan::of_integers(&plan, None)
+        }
+        Candidate::Split(plan) => {
+            plan.append(bits, out);
+            FloatPlan::of_bits(VectorEncoding::Split, plan.right_width)
+        }
+        Candidate::Plain => {
             for value in values {
                 out.extend_from_slice(&value.to_bits().to_le_bytes());
             }
-            FloatPlan { encoding: VectorEncoding::Plain, width: 64, base: 0, exponent: None }
+            FloatPlan::of_bits(VectorEncoding::Plain, u64::BITS)
         }
     }
 }
@@ -162,6 +194,9 @@ pub fn decode_f64(
     if header.encoding == VectorEncoding::Plain {
         return decode_plain(numbers, &mut out[..len]);
     }
+    if header.encoding == VectorEncoding::Split {
+        return decode_split(header, numbers, len, kernel::as_bits_mut(out));
+    }
     let Some(exponent) = header.decimal_exponent() else {
         return decode_numbers(header, numbers, len, kernel::as_bits_mut(out));
     };
@@ -169,11 +204,8 @@ pub fn decode_f64(
     if exponent >= kernel::POWERS_OF_TEN.len() {
         return Err(DecodeError::new("the decimal exponent is too large"));
     }
-    let integer_bytes = super::integer::integer_bytes(header.encoding, u32::from(header.width), len)
-        .ok_or(DecodeError::new("the vector does not hold floats"))?;
-    let (integers, exceptions) =
-        numbers.split_at_checked(integer_bytes).ok_or(DecodeError::new("the packed numbers are cut off"))?;
-    decode_numbers(header, integers, len, kernel::as_bits_mut(out))?;
+    let mut exceptions = numbers;
+    IntegerForm::take(header, &mut exceptions, len)?.decode(len, kernel::as_bits_mut(out))?;
     kernel::decimals_to_floats(&mut out[..len], exponent);
     patch(exceptions, &mut out[..len])
 }

@@ -21,6 +21,10 @@ pub enum VectorEncoding {
     Plain = 5,
     /// Byte strings: their lengths as an integer vector, then their bytes.
     Strings = 6,
+    /// Stretches of equal values: the values are `base + packed[run]`, beside the length of each.
+    Runs = 7,
+    /// The lowest `width` bits of floats packed, the others as codes of up to eight values (ALP_RD).
+    Split = 8,
 }
 
 impl VectorEncoding {
@@ -33,6 +37,8 @@ impl VectorEncoding {
             4 => Self::Delta,
             5 => Self::Plain,
             6 => Self::Strings,
+            7 => Self::Runs,
+            8 => Self::Split,
             _ => return None,
         })
     }
@@ -46,7 +52,7 @@ pub struct VectorHeader {
     /// Bits per packed number, 0 to 64.
     pub width: u8,
     /// Bits 0 and 1: validity (0 all valid, 1 mask, 2 all NULL). Bits 2 to 6: 0, or the decimal exponent of a float
-    /// plus one. Bits 7 to 15: 0.
+    /// plus one. Bit 7: outliers are patched. Bits 8 to 15: 0.
     pub param: u16,
     /// CRC32C of the data of the vector.
     pub crc32c: u32,
@@ -57,6 +63,17 @@ pub struct VectorHeader {
 const VALIDITY_BITS: u16 = 0b11;
 const EXPONENT_SHIFT: u32 = 2;
 const EXPONENT_MASK: u16 = 0x1F;
+const PATCHED: u16 = 1 << 7;
+const KNOWN_BITS: u16 = VALIDITY_BITS | EXPONENT_MASK << EXPONENT_SHIFT | PATCHED;
+
+/// What a vector does with numbers that are wider than the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outliers {
+    /// Every number has the width of the widest.
+    Fit,
+    /// Their bits beyond the width stand in a list.
+    Patched,
+}
 
 impl VectorHeader {
     /// Bytes of a header on disk.
@@ -83,8 +100,12 @@ impl VectorHeader {
             crc32c: u32::from_le_bytes([c0, c1, c2, c3]),
             base: i64::from_le_bytes(base),
         };
-        let param_is_known = header.param >> (EXPONENT_SHIFT + EXPONENT_MASK.count_ones()) == 0;
-        (width <= 64 && param_is_known && header.validity_kind().is_ok()).then_some(header)
+        let may_be_patched =
+            matches!(header.encoding, VectorEncoding::FrameOfReference | VectorEncoding::Delta) && width < 64;
+        let is_known = header.param & !KNOWN_BITS == 0
+            && (may_be_patched || header.outliers() == Outliers::Fit)
+            && header.validity_kind().is_ok();
+        (width <= 64 && is_known).then_some(header)
     }
 
     /// Whether `data` is what the encoder wrote, by its checksum.
@@ -106,10 +127,18 @@ impl VectorHeader {
         u32::from((self.param >> EXPONENT_SHIFT) & EXPONENT_MASK).checked_sub(1)
     }
 
-    pub(super) fn param_of(validity: ValidityKind, decimal_exponent: Option<u32>) -> u16 {
+    pub(super) fn outliers(&self) -> Outliers {
+        if self.param & PATCHED == 0 { Outliers::Fit } else { Outliers::Patched }
+    }
+
+    pub(super) fn param_of(validity: ValidityKind, decimal_exponent: Option<u32>, outliers: Outliers) -> u16 {
         let exponent = decimal_exponent.map_or(0, |exponent| exponent as u16 + 1);
         debug_assert!(exponent <= EXPONENT_MASK, "the exponent has five bits");
-        validity as u16 | exponent << EXPONENT_SHIFT
+        let patched = match outliers {
+            Outliers::Fit => 0,
+            Outliers::Patched => PATCHED,
+        };
+        validity as u16 | exponent << EXPONENT_SHIFT | patched
     }
 }
 
@@ -122,11 +151,11 @@ mod tests {
         let header = VectorHeader {
             encoding: VectorEncoding::Delta,
             width: 7,
-            param: VectorHeader::param_of(ValidityKind::Mask, Some(2)),
+            param: VectorHeader::param_of(ValidityKind::Mask, Some(2), Outliers::Patched),
             crc32c: 0x0102_0304,
             base: -2,
         };
-        let bytes = [4, 7, 0b1101, 0, 4, 3, 2, 1, 0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF];
+        let bytes = [4, 7, 0b1000_1101, 0, 4, 3, 2, 1, 0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF];
         assert_eq!(header.to_bytes(), bytes);
         assert_eq!(VectorHeader::from_bytes(&bytes), Some(header));
         assert_eq!(header.decimal_exponent(), Some(2));
@@ -136,10 +165,19 @@ mod tests {
     fn unknown_headers_are_refused() {
         let good = [2, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         assert!(VectorHeader::from_bytes(&good).is_some());
-        for (position, byte) in [(0, 7), (0, 255), (1, 65), (2, 3), (2, 0x80), (3, 1)] {
+        for (position, byte) in [(0, 9), (0, 255), (1, 65), (2, 3), (3, 1), (3, 0x80)] {
             let mut bytes = good;
             bytes[position] = byte;
             assert_eq!(VectorHeader::from_bytes(&bytes), None, "byte {position} = {byte}");
+        }
+        for (encoding, width, is_known) in [(2, 7, true), (4, 63, true), (2, 64, false), (3, 7, false), (7, 7, false)] {
+            let mut bytes = good;
+            (bytes[0], bytes[1], bytes[2]) = (encoding, width, 0x80);
+            assert_eq!(
+                VectorHeader::from_bytes(&bytes).is_some(),
+                is_known,
+                "patched encoding {encoding}, {width} bits"
+            );
         }
     }
 }

@@ -8,6 +8,7 @@ use std::io::Read;
 use arrow_array::{Array, BinaryArray};
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 
+use super::header::Outliers;
 use super::validity::{Validity, split_mask};
 use super::{
     DecodeError, EncodeError, Mask, VECTOR_LEN, VectorEncoding, VectorHeader, ZoneMap, decode_i64, encode_i64,
@@ -112,7 +113,7 @@ pub fn encode_strings_plain(
     let header = VectorHeader {
         encoding: VectorEncoding::Strings,
         width: 0,
-        param: VectorHeader::param_of(validity.kind(), None),
+        param: VectorHeader::param_of(validity.kind(), None, Outliers::Fit),
         crc32c: crc32c::crc32c(&out[start..]),
         base: 0,
     };
@@ -165,10 +166,10 @@ fn take_lengths(rest: &mut &[u8], len: usize, offsets: &mut Vec<i32>) -> Result<
     Ok(())
 }
 
-/// Appends `bytes`, compressed when that makes them shorter.
+/// Appends `bytes`, compressed when that saves a sixteenth: less is not worth the time of decompressing.
 fn append_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     match zstd::bulk::compress(bytes, ZSTD_LEVEL) {
-        Ok(compressed) if compressed.len() < bytes.len() => {
+        Ok(compressed) if compressed.len() * 16 <= bytes.len() * 15 && !bytes.is_empty() => {
             out.push(COMPRESSED);
             out.extend_from_slice(&compressed);
         }

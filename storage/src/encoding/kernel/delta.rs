@@ -7,20 +7,33 @@
 use super::lane::Lane;
 use super::level::{Level, dispatch};
 use super::pack::{lanes, unpack, with_lane};
+use super::patch::{Patch, patch_lanes, patch_sums};
 use crate::encoding::VECTOR_LEN;
 
 dispatch! {
-    /// Decodes `out[0] = base`, `out[i] = out[i - 1] + step + packed[i]`. `data` has `packed_bytes` bytes. Values from
-    /// `len` on are unspecified.
-    pub(crate) fn unpack_delta(data: &[u8], width: u32, len: usize, base: i64, step: i64, out: &mut [i64; VECTOR_LEN]) =
+    /// Decodes `out[0] = base`, `out[i] = out[i - 1] + step + number[i]`. Values from `len` on are unspecified.
+    pub(crate) fn unpack_delta(deltas: &PackedDeltas<'_>, len: usize, out: &mut [i64; VECTOR_LEN]) =
         x86::unpack_delta_avx2, x86::unpack_delta_avx2, unpack_delta_body;
 }
 
+/// What a vector of differences is stored as.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PackedDeltas<'a> {
+    /// `packed_bytes` bytes.
+    pub(crate) packed: &'a [u8],
+    pub(crate) width: u32,
+    pub(crate) base: i64,
+    pub(crate) step: i64,
+    /// By position, each of which lies within the vector.
+    pub(crate) patches: &'a [Patch],
+}
+
 #[inline(always)]
-fn unpack_delta_body(data: &[u8], width: u32, len: usize, base: i64, step: i64, out: &mut [i64; VECTOR_LEN]) {
+fn unpack_delta_body(deltas: &PackedDeltas<'_>, len: usize, out: &mut [i64; VECTOR_LEN]) {
+    let &PackedDeltas { packed, width, base, step, patches } = deltas;
     with_lane!(width, T => {
         let mut lanes = lanes::<T>();
-        let lanes = unpack(data, width, len, &mut lanes);
+        let lanes = unpack(packed, width, len, &mut lanes);
         lanes[0] = T::default();
         let mut value = base.wrapping_sub(step);
         for (out, lane) in out[..len].iter_mut().zip(lanes) {
@@ -29,6 +42,7 @@ fn unpack_delta_body(data: &[u8], width: u32, len: usize, base: i64, step: i64, 
             *out = value;
         }
     });
+    patch_sums(&mut out[..len], width, patches);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -84,51 +98,70 @@ mod x86 {
 
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,fma")]
     #[inline]
-    pub(super) fn unpack_delta_avx2(
-        data: &[u8],
-        width: u32,
-        len: usize,
-        base: i64,
-        step: i64,
-        out: &mut [i64; VECTOR_LEN],
-    ) {
-        if width > 16 {
-            return unpack_delta_body(data, width, len, base, step, out);
-        }
-        let up_to_element = load(&UP_TO_ELEMENT);
-        let mut carry = load(&std::array::from_fn(|i| base.wrapping_add(step.wrapping_mul(i as i64))));
-        let stride = _mm256_set1_epi64x(step.wrapping_mul(8));
-        let (out, _) = out.as_chunks_mut::<8>();
-        let out = out.iter_mut().take(len.div_ceil(8));
+    pub(super) fn unpack_delta_avx2(deltas: &PackedDeltas<'_>, len: usize, out: &mut [i64; VECTOR_LEN]) {
+        let &PackedDeltas { packed, width, base, step, patches } = deltas;
         if width <= 8 {
             let mut lanes = lanes::<u8>();
-            let lanes = unpack(data, width, len, &mut lanes);
+            let lanes = unpack(packed, width, len, &mut lanes);
+            let bias = patch_lanes(lanes, width, patches);
             lanes[0] = 0;
-            for (bytes, out) in lanes.as_chunks::<8>().0.iter().zip(out) {
-                let (from_front, all) = sums(bytes, up_to_element);
-                store(add(carry, from_front), out);
-                let all = _mm256_add_epi64(all, stride);
-                carry = add(carry, (all, all));
+            sum_bytes(&lanes[..len.next_multiple_of(8)], base, step.wrapping_sub(bias.unwrap_or(0)), out);
+            if bias.is_none() {
+                patch_sums(&mut out[..len], width, patches);
+            }
+        } else if width <= 16 {
+            let mut lanes = lanes::<u16>();
+            let lanes = unpack(packed, width, len, &mut lanes);
+            let bias = patch_lanes(lanes, width, patches);
+            lanes[0] = 0;
+            sum_words(&lanes[..len.next_multiple_of(8)], base, step.wrapping_sub(bias.unwrap_or(0)), out);
+            if bias.is_none() {
+                patch_sums(&mut out[..len], width, patches);
             }
         } else {
-            let mut lanes = lanes::<u16>();
-            let lanes = unpack(data, width, len, &mut lanes);
-            lanes[0] = 0;
-            let (mut low, mut high) = ([0; VECTOR_LEN], [0; VECTOR_LEN]);
-            for ((lane, low), high) in lanes.iter().zip(&mut low).zip(&mut high) {
-                *low = *lane as u8;
-                *high = (*lane >> 8) as u8;
-            }
-            let bytes = low.as_chunks::<8>().0.iter().zip(high.as_chunks::<8>().0);
-            for ((low, high), out) in bytes.zip(out) {
-                let (low, low_all) = sums(low, up_to_element);
-                let (high, high_all) = sums(high, up_to_element);
-                let high = (_mm256_slli_epi64::<8>(high.0), _mm256_slli_epi64::<8>(high.1));
-                store(add(carry, add(low, high)), out);
-                let all = _mm256_add_epi64(low_all, _mm256_slli_epi64::<8>(high_all));
-                let all = _mm256_add_epi64(all, stride);
-                carry = add(carry, (all, all));
-            }
+            unpack_delta_body(deltas, len, out);
+        }
+    }
+
+    /// `base` and the multiples of `step` that the first eight values are away from it.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn first_eight(base: i64, step: i64) -> Eight {
+        load(&std::array::from_fn(|i| base.wrapping_add(step.wrapping_mul(i as i64))))
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn sum_bytes(lanes: &[u8], base: i64, step: i64, out: &mut [i64; VECTOR_LEN]) {
+        let (up_to_element, mut carry) = (load(&UP_TO_ELEMENT), first_eight(base, step));
+        let stride = _mm256_set1_epi64x(step.wrapping_mul(8));
+        for (bytes, out) in lanes.as_chunks::<8>().0.iter().zip(out.as_chunks_mut::<8>().0) {
+            let (from_front, all) = sums(bytes, up_to_element);
+            store(add(carry, from_front), out);
+            let all = _mm256_add_epi64(all, stride);
+            carry = add(carry, (all, all));
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn sum_words(lanes: &[u16], base: i64, step: i64, out: &mut [i64; VECTOR_LEN]) {
+        let (up_to_element, mut carry) = (load(&UP_TO_ELEMENT), first_eight(base, step));
+        let stride = _mm256_set1_epi64x(step.wrapping_mul(8));
+        let (mut low, mut high) = ([0; VECTOR_LEN], [0; VECTOR_LEN]);
+        for ((lane, low), high) in lanes.iter().zip(&mut low).zip(&mut high) {
+            *low = *lane as u8;
+            *high = (*lane >> 8) as u8;
+        }
+        let bytes = low.as_chunks::<8>().0.iter().zip(high.as_chunks::<8>().0);
+        for ((low, high), out) in bytes.zip(out.as_chunks_mut::<8>().0).take(lanes.len() / 8) {
+            let (low, low_all) = sums(low, up_to_element);
+            let (high, high_all) = sums(high, up_to_element);
+            let high = (_mm256_slli_epi64::<8>(high.0), _mm256_slli_epi64::<8>(high.1));
+            store(add(carry, add(low, high)), out);
+            let all = _mm256_add_epi64(low_all, _mm256_slli_epi64::<8>(high_all));
+            let all = _mm256_add_epi64(all, stride);
+            carry = add(carry, (all, all));
         }
     }
 }

@@ -1,8 +1,12 @@
-//! The unsigned integers that packed numbers are worked on in, and the layout that they share.
+//! The unsigned integers that packed numbers are worked on in, and the two layouts that they share.
 //!
-//! A vector is a matrix of 128-byte rows: value `i` stands in lane `i % LANES` of row `i / LANES`. Each lane packs its
+//! *Rows.* A vector is a matrix of 128-byte rows: value `i` stands in lane `i % LANES` of row `i / LANES`. Each lane packs its
 //! rows least significant bit first into its own words, and the words of all lanes stand side by side, again 128 bytes
 //! a row. Packing and unpacking are therefore the same shifts for all lanes, and unpacked rows are in natural order.
+//!
+//! *Sequence.* Rows have to be whole, which costs a short vector up to 128 bytes more than its numbers need. Where that
+//! is an eighth or more, the numbers stand one behind the other instead (`sequence`). Vectors of 1024 values fill their
+//! rows in every width and never do. The layout follows from width and length, so that no byte has to say it.
 
 use crate::encoding::VECTOR_LEN;
 
@@ -94,12 +98,40 @@ pub(super) fn lane_bits(width: u32) -> u32 {
     }
 }
 
-/// Bytes of `len` numbers of `width` bits (at most 64): the rows of words that hold the rows of numbers.
+/// How packed numbers stand in their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PackedLayout {
+    Rows,
+    Sequence,
+}
+
+/// Bytes of `len` numbers of `width` bits as rows: the rows of words that hold the rows of numbers.
 #[inline]
-pub(crate) fn packed_bytes(width: u32, len: usize) -> usize {
+fn row_bytes(width: u32, len: usize) -> usize {
     let bits = lane_bits(width) as usize;
     let rows = len.div_ceil(ROW_BYTES * 8 / bits);
     (rows * width as usize).div_ceil(bits) * ROW_BYTES
+}
+
+#[inline]
+fn sequence_bytes(width: u32, len: usize) -> usize {
+    (len * width as usize).div_ceil(8)
+}
+
+/// The layout of `len` numbers of `width` bits.
+#[inline]
+pub(super) fn packed_layout(width: u32, len: usize) -> PackedLayout {
+    let is_short = sequence_bytes(width, len) * 8 <= row_bytes(width, len) * 7;
+    if is_short { PackedLayout::Sequence } else { PackedLayout::Rows }
+}
+
+/// Bytes of `len` numbers of `width` bits (at most 64).
+#[inline]
+pub(crate) fn packed_bytes(width: u32, len: usize) -> usize {
+    match packed_layout(width, len) {
+        PackedLayout::Rows => row_bytes(width, len),
+        PackedLayout::Sequence => sequence_bytes(width, len),
+    }
 }
 
 const _: () = assert!(VECTOR_LEN.is_multiple_of(ROW_BYTES), "a full vector has whole rows in every lane type");

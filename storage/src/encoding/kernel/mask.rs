@@ -58,9 +58,19 @@ pub fn mask_contains(mask: &Mask, index: usize) -> bool {
 
 /// Sets the bits of `range`, which lies within the vector.
 pub fn mask_set_range(mask: &mut Mask, range: std::ops::Range<usize>) {
-    let mut added = mask_first(range.end.min(VECTOR_LEN));
-    mask_and_not(&mut added, &mask_first(range.start));
-    mask_or(mask, &added);
+    let end = range.end.min(VECTOR_LEN);
+    if range.start >= end {
+        return;
+    }
+    let (first, last) = (range.start / 64, (end - 1) / 64);
+    let (from_start, to_end) = (u64::MAX << (range.start % 64), u64::MAX >> (63 - (end - 1) % 64));
+    if first == last {
+        mask[first] |= from_start & to_end;
+        return;
+    }
+    mask[first] |= from_start;
+    mask[first + 1..last].fill(u64::MAX);
+    mask[last] |= to_end;
 }
 
 /// The positions of the bits that are set, in order.

@@ -9,6 +9,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod compare;
+mod compare_packed;
 mod decimal;
 mod delta;
 mod fused;
@@ -16,6 +17,10 @@ mod lane;
 mod level;
 mod mask;
 mod pack;
+mod patch;
+mod runs;
+mod sequence;
+mod split;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -25,16 +30,20 @@ pub use aggregate::{
     sum_i64_masked,
 };
 pub use compare::{CompareOp, compare_f64, compare_i64};
+pub(super) use compare_packed::compare_packed;
 pub(super) use decimal::{POWERS_OF_TEN, decimals_to_floats, floats_to_decimals};
-pub(super) use delta::unpack_delta;
-pub(super) use fused::{min_max_packed, sum_packed};
+pub(super) use delta::{PackedDeltas, unpack_delta};
+pub(super) use fused::{min_max_packed, sum_packed, weighted_sum_packed};
 pub(super) use lane::packed_bytes;
 pub use mask::{
     mask_and, mask_and_not, mask_contains, mask_count, mask_first, mask_is_empty, mask_iter, mask_or, mask_positions,
     mask_set_range, mask_truncate,
 };
 pub(super) use pack::{pack_delta, pack_linear, unpack_linear};
-pub(super) use statistics::{IntegerBounds, integer_bounds, residual_bounds};
+pub(super) use patch::{Patch, outliers_of_deltas, outliers_of_values, patch_values};
+pub(super) use runs::expand_runs;
+pub(super) use split::{LEFT_VALUES, SplitParts, split_codes, unpack_split};
+pub(super) use statistics::{IntegerBounds, SAMPLE_LEN, count_near, integer_bounds, residual_bounds};
 
 /// Name of the instruction set that the kernels of this process use.
 pub fn instruction_set() -> &'static str {

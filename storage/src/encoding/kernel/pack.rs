@@ -1,22 +1,24 @@
-//! Packs numbers into the layout of `lane` and unpacks them.
+//! Packs numbers into the layouts of `lane` and unpacks them.
 
 use std::mem::MaybeUninit;
 
-use super::lane::{Lane, ROW_BYTES, packed_bytes};
+use super::lane::{Lane, PackedLayout, ROW_BYTES, packed_bytes, packed_layout};
 use super::level::{Level, dispatch};
+use super::sequence::{pack_sequence, unpack_sequence};
 use crate::encoding::VECTOR_LEN;
 
 dispatch! {
-    /// Appends `values[i] - base - i * step` in `width` bits each; the caller knows that they fit.
+    /// Appends the lowest `width` bits of `values[i] - base - i * step`.
     pub(crate) fn pack_linear(values: &[i64], base: i64, step: i64, width: u32, out: &mut Vec<u8>) =
         pack_linear_body, pack_linear_body, pack_linear_body;
 
-    /// Appends 0, then `values[i] - values[i - 1] - step`, in `width` bits each; the caller knows that they fit.
+    /// Appends 0, then `values[i] - values[i - 1] - step`, the lowest `width` bits of each.
     pub(crate) fn pack_delta(values: &[i64], step: i64, width: u32, out: &mut Vec<u8>) =
         pack_delta_body, pack_delta_body, pack_delta_body;
 
-    /// Decodes `base + i * step + packed[i]`. `data` has `packed_bytes` bytes. Values from `len` on are unspecified.
-    pub(crate) fn unpack_linear(data: &[u8], width: u32, len: usize, base: i64, step: i64, out: &mut [i64; VECTOR_LEN]) =
+    /// Decodes `base + i * step + packed[i]`. `data` has `packed_bytes` bytes. `out` has at least `len` values, rounded
+    /// up to a multiple of 16; those from `len` on are unspecified.
+    pub(crate) fn unpack_linear(data: &[u8], width: u32, len: usize, base: i64, step: i64, out: &mut [i64]) =
         unpack_linear_body, unpack_linear_body, unpack_linear_body;
 }
 
@@ -51,10 +53,10 @@ pub(super) use with_lane;
 #[inline(always)]
 fn pack_linear_body(values: &[i64], base: i64, step: i64, width: u32, out: &mut Vec<u8>) {
     with_lane!(width, T => {
-        let mut lanes = lanes::<T>();
+        let (mut lanes, mask) = (lanes::<T>(), T::low_bits(width));
         let mut line = base;
         for (lane, value) in lanes.iter_mut().zip(values) {
-            lane.write(T::truncate(value.wrapping_sub(line).cast_unsigned()));
+            lane.write(T::truncate(value.wrapping_sub(line).cast_unsigned()).and(mask));
             line = line.wrapping_add(step);
         }
         pack(&mut lanes, width, values.len(), out);
@@ -64,10 +66,11 @@ fn pack_linear_body(values: &[i64], base: i64, step: i64, width: u32, out: &mut 
 #[inline(always)]
 fn pack_delta_body(values: &[i64], step: i64, width: u32, out: &mut Vec<u8>) {
     with_lane!(width, T => {
-        let mut lanes = lanes::<T>();
+        let (mut lanes, mask) = (lanes::<T>(), T::low_bits(width));
         lanes[0].write(T::default());
         for (lane, (before, value)) in lanes[1..].iter_mut().zip(values.iter().zip(&values[1..])) {
-            lane.write(T::truncate(value.wrapping_sub(*before).wrapping_sub(step).cast_unsigned()));
+            let delta = value.wrapping_sub(*before).wrapping_sub(step);
+            lane.write(T::truncate(delta.cast_unsigned()).and(mask));
         }
         pack(&mut lanes, width, values.len(), out);
     });
@@ -85,6 +88,9 @@ fn pack<T: Lane>(lanes: &mut [MaybeUninit<T>; VECTOR_LEN], width: u32, len: usiz
     }
     // SAFETY: the caller has written the lanes up to `len`, the loop above those behind.
     let lanes = unsafe { lanes.assume_init_mut() };
+    if packed_layout(width, len) == PackedLayout::Sequence {
+        return pack_sequence(&lanes[..len], width, out);
+    }
     let start = out.len();
     out.resize(start + packed_bytes(width, len), 0);
     let (words, _) = out[start..].as_chunks_mut::<ROW_BYTES>();
@@ -128,7 +134,7 @@ pub(super) fn lanes<T: Lane>() -> [MaybeUninit<T>; VECTOR_LEN] {
     [const { MaybeUninit::uninit() }; VECTOR_LEN]
 }
 
-/// Unpacks whole rows into `out` and returns them; lanes beyond `len` in the last row are as they stand in `data`.
+/// Unpacks whole blocks into `out` and returns them; lanes beyond `len` are any numbers.
 #[inline(always)]
 pub(super) fn unpack<'a, T: Lane>(
     data: &[u8],
@@ -136,19 +142,32 @@ pub(super) fn unpack<'a, T: Lane>(
     len: usize,
     out: &'a mut [MaybeUninit<T>; VECTOR_LEN],
 ) -> &'a mut [T] {
-    let rows = len.div_ceil(T::LANES);
-    let out = &mut out[..rows * T::LANES];
+    let out = if width == 0 {
+        let out = &mut out[..len.next_multiple_of(BLOCK)];
+        out.fill(MaybeUninit::new(T::default()));
+        out
+    } else if packed_layout(width, len) == PackedLayout::Sequence {
+        let out = &mut out[..len.next_multiple_of(BLOCK)];
+        unpack_sequence(data, width, out);
+        out
+    } else {
+        // A row is one block or several.
+        let out = &mut out[..len.next_multiple_of(T::LANES)];
+        unpack_rows(data, width, out);
+        out
+    };
+    // SAFETY: each branch has written every lane of `out`.
+    unsafe { out.assume_init_mut() }
+}
+
+/// Unpacks whole rows.
+#[inline(always)]
+fn unpack_rows<T: Lane>(data: &[u8], width: u32, out: &mut [MaybeUninit<T>]) {
     let (words, _) = data.as_chunks::<ROW_BYTES>();
     let mask = T::low_bits(width);
     for (row, out) in out.chunks_exact_mut(T::LANES).enumerate() {
         let bit = row as u32 * width;
         let (word, shift) = ((bit / T::BITS) as usize, bit % T::BITS);
-        if width == 0 {
-            for out in out {
-                out.write(T::default());
-            }
-            continue;
-        }
         let low = &words[word];
         if shift + width <= T::BITS {
             for (lane, out) in out.iter_mut().enumerate() {
@@ -161,12 +180,10 @@ pub(super) fn unpack<'a, T: Lane>(
             }
         }
     }
-    // SAFETY: the loop has written every lane of every row of `out`, in each of its branches.
-    unsafe { out.assume_init_mut() }
 }
 
 #[inline(always)]
-fn unpack_linear_body(data: &[u8], width: u32, len: usize, base: i64, step: i64, out: &mut [i64; VECTOR_LEN]) {
+fn unpack_linear_body(data: &[u8], width: u32, len: usize, base: i64, step: i64, out: &mut [i64]) {
     with_lane!(width, T => {
         let mut lanes = lanes::<T>();
         let lanes = unpack(data, width, len, &mut lanes);

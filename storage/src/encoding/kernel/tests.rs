@@ -200,8 +200,12 @@ fn packing_equals_plain_arithmetic_in_every_width() {
                     .collect();
                 data.clear();
                 pack::at::pack_delta(level, &values, step, width, &mut data);
-                delta::at::unpack_delta(level, &data, width, len, base, step, &mut out);
+                let deltas = PackedDeltas { packed: &data, width, base, step, patches: &[] };
+                delta::at::unpack_delta(level, &deltas, len, &mut out);
                 assert_eq!(out[..len], values);
+                let weighted: u128 =
+                    packed.iter().enumerate().map(|(i, &packed)| u128::from(packed) * (len - i) as u128).sum();
+                assert_eq!(fused::at::weighted_sum_packed(level, &data, width, len), weighted);
             }
         }
     }
@@ -220,6 +224,7 @@ fn statistics_equal_plain_loops() {
                     max: *values.iter().max().unwrap(),
                     min_delta: deltas.iter().copied().min().unwrap_or(i64::MAX),
                     max_delta: deltas.iter().copied().max().unwrap_or(i64::MIN),
+                    run_count: 1 + deltas.iter().filter(|&&delta| delta != 0).count(),
                 };
                 assert_eq!(statistics::at::integer_bounds(level, &values), expected);
                 let residual = |(i, value): (usize, &i64)| value.wrapping_sub(values[0]).wrapping_sub(3 * i as i64);
@@ -257,6 +262,166 @@ fn decimals_are_the_same_on_every_instruction_set() {
                 assert_eq!(mask_count(&expected.1), VECTOR_LEN);
                 assert_eq!(expected.0.as_slice(), integers);
             }
+        }
+    }
+}
+
+#[test]
+fn comparisons_of_packed_numbers_equal_plain_loops() {
+    let mut state = 6;
+    for level in Level::available() {
+        for width in 0..=64 {
+            for len in LENGTHS.into_iter().filter(|&len| len > 0) {
+                let limit = if width == 64 { u64::MAX } else { (1 << width) - 1 };
+                let numbers: Vec<u64> = (0..len).map(|_| random(&mut state) & limit).collect();
+                let values: Vec<i64> = numbers.iter().map(|number| number.cast_signed()).collect();
+                let mut data = Vec::new();
+                pack::at::pack_linear(level, &values, 0, 0, width, &mut data);
+                for constant in [0, limit, numbers[len / 2]] {
+                    let cases: [(CompareOp, fn(&u64, &u64) -> bool); 6] = [
+                        (CompareOp::Equal, u64::eq),
+                        (CompareOp::NotEqual, u64::ne),
+                        (CompareOp::Less, u64::lt),
+                        (CompareOp::LessOrEqual, u64::le),
+                        (CompareOp::Greater, u64::gt),
+                        (CompareOp::GreaterOrEqual, u64::ge),
+                    ];
+                    for (op, holds) in cases {
+                        let mut mask = [u64::MAX; 16];
+                        compare_packed::at::compare_packed(level, op, &data, width, len, constant, &mut mask);
+                        let expected =
+                            (0..VECTOR_LEN).map(|i| numbers.get(i).is_some_and(|number| holds(number, &constant)));
+                        assert!(expected.eq((0..VECTOR_LEN).map(|i| mask_contains(&mask, i))), "{op:?} {width} {len}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn patched_differences_equal_plain_loops() {
+    let mut state = 7;
+    for level in Level::available() {
+        for width in 0..64 {
+            for (count, excess_bits) in [(1, 3), (7, 1), (128, 4), (30, 62), (5, 9)] {
+                let len = 1024 - random(&mut state) as usize % 512;
+                let (base, step) = (random(&mut state).cast_signed(), random(&mut state).cast_signed() >> 40);
+                let mut numbers: Vec<i64> =
+                    (0..len).map(|_| (random(&mut state) & ((1 << width) - 1)).cast_signed()).collect();
+                numbers[0] = 0;
+                let mut data = Vec::new();
+                pack::at::pack_linear(level, &numbers, 0, 0, width, &mut data);
+                let mut patches: Vec<Patch> = (0..count)
+                    .map(|index| Patch {
+                        position: (1 + index * (len - 1) / count) as u16,
+                        excess: random(&mut state).cast_signed() >> (64 - excess_bits),
+                    })
+                    .collect();
+                patches.dedup_by_key(|patch| patch.position);
+                for patch in &patches {
+                    let number = &mut numbers[usize::from(patch.position)];
+                    *number = number.wrapping_add(patch.excess.wrapping_shl(width));
+                }
+                let mut value = base.wrapping_sub(step);
+                let expected: Vec<i64> = numbers
+                    .iter()
+                    .map(|number| {
+                        value = value.wrapping_add(step).wrapping_add(*number);
+                        value
+                    })
+                    .collect();
+                let mut out = [0; VECTOR_LEN];
+                let deltas = PackedDeltas { packed: &data, width, base, step, patches: &patches };
+                delta::at::unpack_delta(level, &deltas, len, &mut out);
+                assert_eq!(out[..len], expected, "{width} bits, {count} patches of {excess_bits} bits");
+            }
+        }
+    }
+}
+
+#[test]
+fn outliers_are_found_at_their_places() {
+    let mut state = 8;
+    for level in Level::available() {
+        for len in LENGTHS.into_iter().filter(|&len| len > 0) {
+            for width in [0, 1, 7, 8, 31, 63] {
+                let values = integers(&mut state, len, 33);
+                let (base, limit) = (values[len / 2], 1u64 << width);
+                let found = patch::at::outliers_of_values(level, &values, base, width);
+                let is_outlier = |i: usize| values[i].wrapping_sub(base).cast_unsigned() >= limit;
+                assert!(mask_iter(&found).eq((0..len).filter(|&i| is_outlier(i))), "{len} values");
+                let found = patch::at::outliers_of_deltas(level, &values, base, width);
+                let is_outlier =
+                    |i: usize| values[i].wrapping_sub(values[i - 1]).wrapping_sub(base).cast_unsigned() >= limit;
+                assert!(mask_iter(&found).eq((1..len).filter(|&i| is_outlier(i))), "{len} values");
+            }
+        }
+    }
+}
+
+#[test]
+fn split_floats_join_to_the_same_bits() {
+    let mut state = 9;
+    for level in Level::available() {
+        for len in LENGTHS.into_iter().filter(|&len| len > 0) {
+            for right_width in 48..=63 {
+                for left_count in 1..=LEFT_VALUES {
+                    let left: Vec<u64> =
+                        (0..left_count as u64).map(|index| (index * 5 + 1) % (1 << (64 - right_width))).collect();
+                    let bits: Vec<i64> = (0..len)
+                        .map(|_| {
+                            let left = left[random(&mut state) as usize % left_count];
+                            (left << right_width | random(&mut state) >> (64 - right_width)).cast_signed()
+                        })
+                        .collect();
+                    let mut codes = [0; VECTOR_LEN];
+                    let coded = split::at::split_codes(level, &bits, right_width, &left[..1], &mut codes);
+                    let is_coded = |bits: i64| bits.cast_unsigned() >> right_width == left[0];
+                    assert!(mask_iter(&coded).eq((0..len).filter(|&i| is_coded(bits[i]))));
+                    // Two highest values may be equal where there are fewer bits: then the sum of their places is none.
+                    if left.iter().collect::<std::collections::BTreeSet<_>>().len() < left_count {
+                        continue;
+                    }
+                    let coded = split::at::split_codes(level, &bits, right_width, &left, &mut codes);
+                    assert_eq!(coded, mask_first(len));
+                    let (mut right_data, mut code_data) = (Vec::new(), Vec::new());
+                    pack::at::pack_linear(level, &bits, 0, 0, right_width, &mut right_data);
+                    pack::at::pack_linear(level, &codes[..len], 0, 0, 3, &mut code_data);
+                    let mut in_place = [0; LEFT_VALUES];
+                    in_place.iter_mut().zip(&left).for_each(|(out, left)| *out = left << right_width);
+                    let parts = SplitParts {
+                        codes: &code_data,
+                        code_width: 3,
+                        right: &right_data,
+                        right_width,
+                        left: in_place,
+                    };
+                    let mut out = [0; VECTOR_LEN];
+                    split::at::unpack_split(level, &parts, len, &mut out);
+                    assert_eq!(out[..len], bits);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn runs_expand_to_their_lengths() {
+    for level in Level::available() {
+        for length in [1, 2, 15, 16, 17, 119, 120, 128, 239, 240, 256, 512, 600, 1024] {
+            let count = VECTOR_LEN / length;
+            let values: Vec<i64> = (0..count as i64).map(|value| value * value - 7).collect();
+            let lengths = vec![length as i64 - 1; count];
+            let mut out = [0; VECTOR_LEN];
+            assert_eq!(runs::at::expand_runs(level, &values, &lengths, &mut out), Some(count * length));
+            assert!((0..count * length).all(|i| out[i] == values[i / length]), "runs of {length}");
+            let too_many: Vec<i64> = values.iter().copied().chain(vec![1; 2 + VECTOR_LEN % length]).collect();
+            let lengths = vec![length as i64 - 1; too_many.len()];
+            assert_eq!(runs::at::expand_runs(level, &too_many, &lengths, &mut out), None);
+        }
+        for bad in [i64::MIN, -1 << 40, -2, 1024, i64::MAX] {
+            assert_eq!(runs::at::expand_runs(level, &[1], &[bad], &mut [0; VECTOR_LEN]), None);
         }
     }
 }

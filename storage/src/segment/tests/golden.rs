@@ -6,16 +6,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::rows::{ID, Lcg, PATH, SeriesModel, TableModel, Value, all_types, read, write};
+use crate::encoding::VectorEncoding;
 use crate::io::RealIo;
 use crate::io::sim::SimIo;
 use crate::segment::{ColumnStorage, Segment};
 use crate::types::{FieldType, TableId, TableSchema, TableSpec};
 
+/// The bits of a header's `param` that say that outliers are patched, and that floats are decimals.
+const PATCHED: u16 = 1 << 7;
+const EXPONENT: u16 = 0b0111_1100;
+
 fn golden_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/compat/v1/segment.seg")
 }
 
-/// Two tables: all types with NULLs, extremes and both storages of strings; small series that share vectors.
+/// Three tables: all types with NULLs, extremes and both storages of strings; small series that share vectors; every
+/// encoding of numbers.
 fn build() -> Vec<TableModel> {
     let mut random = Lcg(1);
     let schema = all_types(1);
@@ -57,7 +63,49 @@ fn build() -> Vec<TableModel> {
         fields: vec![(0..60).map(|_| Some(Value::F64(random.next() << 11 ^ random.next()))).collect()],
     });
     let series = series.collect();
-    vec![first, TableModel { schema, series }]
+    vec![first, TableModel { schema, series }, every_encoding(&mut random)]
+}
+
+/// A table whose columns are made for one encoding of numbers each, in a whole vector and in a short one.
+fn every_encoding(random: &mut Lcg) -> TableModel {
+    let integers = ["constant", "regular", "frame", "linear", "delta", "outliers", "jumps", "runs"];
+    let floats = ["decimal", "bits", "split"];
+    let spec = integers.iter().fold(TableSpec::new("kinds").tag("k"), |spec, name| spec.field(*name, FieldType::I64));
+    let spec = floats.iter().fold(spec, |spec, name| spec.field(*name, FieldType::F64));
+    let schema = TableSchema::from_spec(TableId(3), &spec).unwrap();
+    let series = [("long", 1100), ("short", 40)].map(|(name, row_count)| {
+        let mut column = |value: &mut dyn FnMut(&mut Lcg, i64) -> Value| -> Vec<Option<Value>> {
+            (0..row_count).map(|row| Some(value(random, row))).collect()
+        };
+        let (mut level, mut total) = (0, 1i64 << 40);
+        let fields = vec![
+            column(&mut |_, _| Value::I64(-5)),
+            column(&mut |_, row| Value::I64(row * 1_000 - 7)),
+            column(&mut |random, _| Value::I64(random.below(100).cast_signed())),
+            column(&mut |random, row| Value::I64(row * 1_000_000 + random.below(500).cast_signed())),
+            column(&mut |random, _| {
+                level += random.below(30).cast_signed() - 14;
+                Value::I64(level)
+            }),
+            column(&mut |random, row| {
+                let outlier = if row % 90 == 17 { i64::MIN >> (row % 40) } else { 0 };
+                Value::I64(random.below(60).cast_signed() + outlier)
+            }),
+            column(&mut |random, row| {
+                total = if row % 300 == 250 { 0 } else { total + random.below(50).cast_signed() };
+                Value::I64(total)
+            }),
+            column(&mut |_, row| Value::I64(row / 37 * 1_000_003 % 11)),
+            column(&mut |random, _| Value::F64((random.below(100_000) as f64 / 100.0).to_bits())),
+            column(&mut |random, _| Value::F64(0x4050_0000_0000_0000 | random.below(1 << 30) << 8)),
+            column(&mut |random, _| {
+                let numerator = (random.next() << 32 ^ random.next()) >> 11;
+                Value::F64((numerator as f64 / (1u64 << 53) as f64 - 0.5).to_bits())
+            }),
+        ];
+        SeriesModel { tags: vec![Some(name.to_owned())], times: (0..row_count).map(|row| row * row).collect(), fields }
+    });
+    TableModel { schema, series: series.to_vec() }
 }
 
 #[test]
@@ -71,6 +119,28 @@ fn the_golden_segment_of_version_1_still_reads() {
     let expected = [numbers, numbers, numbers, numbers, ColumnStorage::Dictionary, ColumnStorage::PlainStrings];
     assert_eq!(storages, expected);
     assert!(segment.sections().iter().any(|section| section.rollups().is_some()));
+}
+
+#[test]
+fn the_golden_segment_holds_every_encoding() {
+    let len = std::fs::metadata(golden_path()).unwrap().len();
+    let segment = Segment::open(Arc::new(RealIo), &golden_path(), ID, len).unwrap();
+    let mut found = std::collections::HashSet::new();
+    for section in segment.sections() {
+        for column in section.columns() {
+            for vector in 0..section.vector_count() {
+                let header = column.encoded(vector).unwrap().header;
+                found.insert((header.encoding, header.param & PATCHED != 0, header.param & EXPONENT != 0));
+            }
+        }
+    }
+    use VectorEncoding::*;
+    let integers = [Constant, Regular, FrameOfReference, Linear, Delta, Runs].map(|encoding| (encoding, false, false));
+    let patched = [(FrameOfReference, true, false), (Delta, true, false)];
+    let floats = [(FrameOfReference, false, true), (Plain, false, false), (Split, false, false)];
+    for expected in integers.into_iter().chain(patched).chain(floats).chain([(Strings, false, false)]) {
+        assert!(found.contains(&expected), "{expected:?} is not among {found:?}");
+    }
 }
 
 /// Encoders may come to choose other encodings; then this test goes, and the one above stays.

@@ -1,101 +1,8 @@
-//! Round trips of every encoding at the lengths where rows, words and instruction sets begin and end, and damage.
+//! Round trips through the encoders, at the lengths where rows, words and instruction sets begin and end.
 
-use super::*;
-
-/// Lengths around the rows of every lane type and the blocks of every instruction set.
-const LENGTHS: [usize; 29] = [
-    1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 119, 120, 127, 128, 129, 255, 256, 257, 511, 512, 513, 600,
-    1000, 1023, 1024,
-];
-
-/// A small generator of numbers that repeat from run to run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ mixed >> 31
-    }
-}
-
-fn check_i64(values: &[i64], validity: Option<&Mask>) -> VectorHeader {
-    let mut bytes = vec![0xAA; 3];
-    let (header, zone_map) = encode_i64(values, validity, &mut bytes);
-    let data = &bytes[3..];
-    assert!(header.verify(data));
-    assert_eq!(VectorHeader::from_bytes(&header.to_bytes()), Some(header));
-    assert_eq!(ZoneMap::from_bytes(&zone_map.to_bytes()), Some(zone_map));
-    let mut decoded = [0x55; VECTOR_LEN];
-    decode_i64(&header, data, values.len(), &mut decoded).unwrap();
-    let valid = valid_positions(&header, data, values.len(), validity);
-    for &index in &valid {
-        assert_eq!(decoded[index], values[index], "value {index} of {} by {header:?}", values.len());
-    }
-    let of_valid = || valid.iter().map(|&index| values[index]);
-    assert_eq!(zone_map.null_count(), values.len() - valid.len());
-    assert_eq!(zone_map.min_i64(), of_valid().min());
-    assert_eq!(zone_map.max_i64(), of_valid().max());
-    let sum: i128 = of_valid().map(i128::from).sum();
-    assert_eq!(zone_map.sum_i64(), i64::try_from(sum).ok().filter(|_| !valid.is_empty()));
-    if let Some(fused) = sum_vector_i64(&header, data, values.len()) {
-        assert_eq!(fused, sum);
-    }
-    if let Some(fused) = min_max_vector_i64(&header, data, values.len()) {
-        assert_eq!((Some(fused.0), Some(fused.1)), (zone_map.min_i64(), zone_map.max_i64()));
-    }
-    header
-}
-
-fn check_f64(values: &[f64], validity: Option<&Mask>) -> VectorHeader {
-    let mut bytes = vec![0xAA; 3];
-    let (header, zone_map) = encode_f64(values, validity, &mut bytes);
-    let data = &bytes[3..];
-    assert!(header.verify(data));
-    assert_eq!(VectorHeader::from_bytes(&header.to_bytes()), Some(header));
-    assert_eq!(ZoneMap::from_bytes(&zone_map.to_bytes()), Some(zone_map));
-    let mut decoded = [0.5; VECTOR_LEN];
-    decode_f64(&header, data, values.len(), &mut decoded).unwrap();
-    let valid = valid_positions(&header, data, values.len(), validity);
-    for &index in &valid {
-        assert_eq!(decoded[index].to_bits(), values[index].to_bits(), "value {index} by {header:?}");
-    }
-    let of_valid = || valid.iter().map(|&index| values[index]);
-    assert_eq!(zone_map.has_nan(), of_valid().any(f64::is_nan));
-    assert_eq!(zone_map.min_f64(), of_valid().filter(|value| !value.is_nan()).reduce(f64::min));
-    assert_eq!(zone_map.max_f64(), of_valid().filter(|value| !value.is_nan()).reduce(f64::max));
-    if !valid.is_empty() {
-        let mut mask = [0; 16];
-        valid.iter().for_each(|&index| kernel::mask_set_range(&mut mask, index..index + 1));
-        let expected = kernel::sum_f64_masked(&decoded[..values.len()], &mask);
-        let sum = zone_map.sum_f64().unwrap();
-        assert!(sum.to_bits() == expected.to_bits() || sum.is_nan() && expected.is_nan());
-    }
-    header
-}
-
-fn valid_positions(header: &VectorHeader, data: &[u8], len: usize, validity: Option<&Mask>) -> Vec<usize> {
-    let given = |index: usize| validity.is_none_or(|mask| kernel::mask_contains(mask, index));
-    let decoded = decode_validity(header, data, len).unwrap();
-    let read = |index: usize| match &decoded {
-        Validity::AllValid => true,
-        Validity::AllNull => false,
-        Validity::Mask(mask) => kernel::mask_contains(mask, index),
-    };
-    assert!((0..len).all(|index| given(index) == read(index)));
-    (0..len).filter(|&index| given(index)).collect()
-}
-
-fn random_mask(random: &mut Random, len: usize) -> Mask {
-    let mut mask = std::array::from_fn(|_| random.next() | random.next());
-    if random.next().is_multiple_of(8) {
-        mask = [0; 16];
-    }
-    kernel::mask_truncate(&mut mask, len);
-    mask
-}
+use super::check::*;
+use crate::encoding::header::Outliers;
+use crate::encoding::*;
 
 #[test]
 fn integers_of_every_width_and_length_round_trip() {
@@ -162,6 +69,70 @@ fn every_integer_encoding_is_chosen() {
     assert_eq!(check_i64(&gauge, None).encoding, VectorEncoding::FrameOfReference);
     assert_eq!(check_i64(&jittered, None).encoding, VectorEncoding::Linear);
     assert_eq!(check_i64(&walk, None).encoding, VectorEncoding::Delta);
+    let states: Vec<i64> = (0..1000).map(|i| i / 77 * 1_000_003 % 5).collect();
+    assert_eq!(check_i64(&states, None).encoding, VectorEncoding::Runs);
+}
+
+#[test]
+fn outliers_are_patched() {
+    let mut random = Random(5);
+    let mut outlying = |one_in: u64, outlier: i64| -> Vec<i64> {
+        let mut value = || (random.next() % 64).cast_signed();
+        let values: Vec<i64> = (0..1000).map(|_| value()).collect();
+        values
+            .into_iter()
+            .map(|value| if random.next().is_multiple_of(one_in) { outlier - value } else { value })
+            .collect()
+    };
+    for outlier in [1_000, -1_000, i64::MAX, i64::MIN + 64] {
+        let values = outlying(50, outlier);
+        let header = check_i64(&values, None);
+        let expected = (VectorEncoding::FrameOfReference, Outliers::Patched);
+        assert_eq!((header.encoding, header.outliers()), expected, "outliers of {outlier}");
+        assert!(header.width <= 7, "{} bits", header.width);
+        // The same numbers as differences.
+        let mut sum = 0i64;
+        let sums: Vec<i64> = values
+            .iter()
+            .map(|value| {
+                sum = sum.wrapping_add(*value);
+                sum
+            })
+            .collect();
+        let header = check_i64(&sums, None);
+        assert_eq!(
+            (header.encoding, header.outliers()),
+            (VectorEncoding::Delta, Outliers::Patched),
+            "jumps of {outlier}"
+        );
+    }
+}
+
+#[test]
+fn short_vectors_cost_their_bits() {
+    let mut random = Random(6);
+    for len in [5, 17, 60, 100, 200, 255, 448] {
+        for width in [1, 3, 7, 8, 12, 20, 33, 52] {
+            let mut values: Vec<i64> = (0..len).map(|_| (random.next() >> (64 - width)).cast_signed()).collect();
+            (values[0], values[1]) = (0, (1 << width) - 1);
+            let mut bytes = Vec::new();
+            encode_i64(&values, None, &mut bytes);
+            let needed = (len * width as usize).div_ceil(8);
+            assert!(bytes.len() * 7 <= needed * 8 + 7, "{len} values of {width} bits take {} bytes", bytes.len());
+        }
+    }
+}
+
+#[test]
+fn booleans_cost_a_bit_each_at_most() {
+    let mut random = Random(7);
+    for len in LENGTHS {
+        let values: Vec<i64> = (0..len).map(|_| (random.next() & 1).cast_signed()).collect();
+        let mut bytes = Vec::new();
+        encode_i64(&values, None, &mut bytes);
+        // A row of words is 128 bytes, and a sequence takes its place when it saves an eighth.
+        assert!(bytes.len() <= len.div_ceil(8) * 8 / 7 + 1, "{len} flags take {} bytes", bytes.len());
+    }
 }
 
 #[test]
@@ -218,6 +189,24 @@ fn floats_round_trip_bit_for_bit() {
 }
 
 #[test]
+fn doubles_with_few_exponents_are_split() {
+    let mut random = Random(8);
+    let values: Vec<f64> = (0..1024).map(|_| (random.next() >> 11) as f64 / (1u64 << 53) as f64 - 0.5).collect();
+    let mut bytes = Vec::new();
+    let (header, _) = encode_f64(&values, None, &mut bytes);
+    assert_eq!(header.encoding, VectorEncoding::Split);
+    assert!(bytes.len() < 1024 * 15 / 2, "{} bytes", bytes.len());
+    check_f64(&values, None);
+}
+
+#[test]
+fn whole_floats_are_stored_as_integers() {
+    let values: Vec<f64> = (0..1024).map(|i| f64::from(i * 7919 % 64)).collect();
+    let header = check_f64(&values, None);
+    assert_eq!((header.decimal_exponent(), header.width), (Some(0), 6));
+}
+
+#[test]
 fn decimals_have_no_exceptions() {
     for places in 0..=6 {
         let power = 10f64.powi(places);
@@ -250,6 +239,23 @@ fn strings_round_trip() {
 }
 
 #[test]
+fn nearly_unique_strings_are_compressed_when_that_saves() {
+    let mut random = Random(9);
+    let unique: Vec<Vec<u8>> =
+        (0..1024).map(|i| format!("GET /api/v1/users/{}/orders/{i}", random.next() % 10_000).into_bytes()).collect();
+    let noise: Vec<Vec<u8>> = (0..1024).map(|_| random.next().to_le_bytes().to_vec()).collect();
+    for (texts, is_compressed) in [(&unique, true), (&noise, false)] {
+        let values: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let mut bytes = Vec::new();
+        let (header, _) = encode_strings_plain(&values, None, &mut bytes).unwrap();
+        let text_bytes: usize = values.iter().map(|value| value.len()).sum();
+        assert_eq!(bytes.len() * 2 < text_bytes, is_compressed, "{} bytes of {text_bytes}", bytes.len());
+        let decoded = decode_strings_plain(&header, &bytes, 1024).unwrap();
+        assert!(decoded.iter().eq(values.iter().map(|value| Some(*value))));
+    }
+}
+
+#[test]
 fn dictionaries_round_trip() {
     for len in [0, 1, 2, 1023, 1024, 1025, 5000] {
         let values: Vec<Vec<u8>> = (0..len).map(|i| format!("{i:08}").into_bytes()).collect();
@@ -261,50 +267,6 @@ fn dictionaries_round_trip() {
             // Shorter blocks are errors or the same values; never a panic.
             let _ = decode_dictionary(&block[..cut]);
         }
-    }
-}
-
-#[test]
-fn damaged_vectors_never_panic() {
-    let mut random = Random(4);
-    let walk: Vec<i64> = (0..1024).map(|i| i * 3 + (random.next() % 50).cast_signed()).collect();
-    let floats: Vec<f64> =
-        walk.iter().map(|&value| if value % 91 == 0 { 0.1 + 0.2 } else { value as f64 / 10.0 }).collect();
-    let texts: Vec<Vec<u8>> = walk.iter().map(|value| value.to_string().into_bytes()).collect();
-    let strings: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
-    for _ in 0..20_000 {
-        let len = 1 + random.next() as usize % 1024;
-        let mask = random_mask(&mut random, len);
-        let validity = random.next().is_multiple_of(2).then_some(&mask);
-        let mut data = Vec::new();
-        let kind = random.next() % 3;
-        let (header, _) = match kind {
-            0 => encode_i64(&walk[..len], validity, &mut data),
-            1 => encode_f64(&floats[..len], validity, &mut data),
-            _ => encode_strings_plain(&strings[..len], validity, &mut data).unwrap(),
-        };
-        let mut header = header.to_bytes();
-        let mut len = len;
-        for _ in 0..1 + random.next() % 3 {
-            let (choice, place, byte) = (random.next() % 4, random.next() as usize, random.next() as u8);
-            match choice {
-                0 => header[place % 16] = byte,
-                1 if !data.is_empty() => {
-                    let place = place % data.len();
-                    data[place] ^= byte;
-                }
-                2 => data.truncate(place % (data.len() + 1)),
-                _ => len = place % 1100,
-            }
-        }
-        let Some(header) = VectorHeader::from_bytes(&header) else { continue };
-        let _ = decode_i64(&header, &data, len, &mut [0; VECTOR_LEN]);
-        let _ = decode_f64(&header, &data, len, &mut [0.0; VECTOR_LEN]);
-        let _ = decode_strings_plain(&header, &data, len);
-        let _ = decode_validity(&header, &data, len);
-        let _ = sum_vector_i64(&header, &data, len);
-        let _ = min_max_vector_i64(&header, &data, len);
-        let _ = decode_dictionary(&data);
     }
 }
 

@@ -1,0 +1,109 @@
+//! Outliers: numbers of which only the lowest bits are packed, and what is added to put them right.
+
+use super::lane::Lane;
+use super::level::{Level, dispatch};
+use super::mask::word_of_bytes;
+use crate::encoding::{Mask, VECTOR_LEN};
+
+/// What a number is more than its packed bits say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Patch {
+    /// Its place in the vector.
+    pub(crate) position: u16,
+    /// The bits from the packed width on; negative for a number below the base.
+    pub(crate) excess: i64,
+}
+
+dispatch! {
+    /// Which `values[i] - base` have bits beyond the lowest `width`, which is below 64.
+    pub(crate) fn outliers_of_values(values: &[i64], base: i64, width: u32) -> Mask =
+        outliers_of_values_body, outliers_of_values_body, outliers_of_values_body;
+
+    /// Which `values[i] - values[i - 1] - step` have bits beyond the lowest `width`, which is below 64; never the first.
+    pub(crate) fn outliers_of_deltas(values: &[i64], step: i64, width: u32) -> Mask =
+        outliers_of_deltas_body, outliers_of_deltas_body, outliers_of_deltas_body;
+}
+
+#[inline(always)]
+fn outliers_of_values_body(values: &[i64], base: i64, width: u32) -> Mask {
+    let mut mask = [0; 16];
+    for (values, word) in values.chunks(64).zip(&mut mask) {
+        let mut bytes = [0u8; 64];
+        for (byte, value) in bytes.iter_mut().zip(values) {
+            *byte = u8::from(value.wrapping_sub(base).cast_unsigned() >> width != 0);
+        }
+        *word = word_of_bytes(&bytes);
+    }
+    mask
+}
+
+#[inline(always)]
+fn outliers_of_deltas_body(values: &[i64], step: i64, width: u32) -> Mask {
+    let mut mask = [0; 16];
+    for (index, word) in mask.iter_mut().enumerate() {
+        let (start, end) = ((index * 64).max(1), (index * 64 + 64).min(values.len()));
+        if start >= end {
+            break;
+        }
+        let mut bytes = [0u8; 64];
+        let pairs = values[start - 1..end - 1].iter().zip(&values[start..end]);
+        for (byte, (before, value)) in bytes[start % 64..].iter_mut().zip(pairs) {
+            let number = value.wrapping_sub(*before).wrapping_sub(step);
+            *byte = u8::from(number.cast_unsigned() >> width != 0);
+        }
+        *word = word_of_bytes(&bytes);
+    }
+    mask
+}
+
+/// Adds each excess to its value. Positions lie within `values`.
+#[inline(always)]
+pub(crate) fn patch_values(values: &mut [i64; VECTOR_LEN], width: u32, patches: &[Patch]) {
+    for patch in patches {
+        let value = &mut values[usize::from(patch.position) % VECTOR_LEN];
+        *value = value.wrapping_add(patch.excess.wrapping_shl(width));
+    }
+}
+
+/// Adds each excess to its value and all behind it, as differences add up. Positions increase and lie within `values`.
+#[inline(always)]
+pub(super) fn patch_sums(values: &mut [i64], width: u32, patches: &[Patch]) {
+    let mut total = 0i64;
+    for (index, patch) in patches.iter().enumerate() {
+        total = total.wrapping_add(patch.excess.wrapping_shl(width));
+        let end = patches.get(index + 1).map_or(values.len(), |next| usize::from(next.position));
+        for value in &mut values[usize::from(patch.position)..end] {
+            *value = value.wrapping_add(total);
+        }
+    }
+}
+
+/// Puts unpacked numbers right in their lanes, when lanes are wide enough, which is much cheaper than adding to sums.
+///
+/// All numbers become larger by what is returned, so that those below the base are not negative either.
+#[inline(always)]
+pub(super) fn patch_lanes<T: Lane>(lanes: &mut [T], width: u32, patches: &[Patch]) -> Option<i64> {
+    if patches.is_empty() {
+        return Some(0);
+    }
+    let (mut low, mut high) = (0, 0);
+    for patch in patches {
+        low = low.min(patch.excess);
+        high = high.max(patch.excess);
+    }
+    let levels = high.checked_sub(low)?.checked_add(1)?;
+    let room = T::BITS.checked_sub(width).filter(|&room| room < 63)?;
+    if levels > 1 << room {
+        return None;
+    }
+    let bias = T::truncate(low.unsigned_abs()).shl(width);
+    let low_bits = T::low_bits(width);
+    for lane in lanes.iter_mut() {
+        *lane = lane.or(bias);
+    }
+    for patch in patches {
+        let lane = &mut lanes[usize::from(patch.position)];
+        *lane = lane.and(low_bits).or(T::truncate((patch.excess - low).cast_unsigned()).shl(width));
+    }
+    Some(bias.widen().cast_signed())
+}

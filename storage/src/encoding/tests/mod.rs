@@ -1,0 +1,6 @@
+//! Tests of the encodings through their functions; those of the kernels stand beside these.
+
+mod check;
+mod damage;
+mod forced;
+mod round_trip;
