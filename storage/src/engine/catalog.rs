@@ -135,6 +135,22 @@ impl Store {
         Ok(())
     }
 
+    /// Takes a schema that recovery made up, for a new table or for one that is there.
+    pub(super) fn put_recovered_table(&self, schema: TableSchema) -> Result<()> {
+        let mut manifest = self.manifest.lock();
+        let version = self.memtables.version();
+        let edit = match version.tables.contains_key(&schema.id) {
+            true => ManifestEdit::AlterTable(schema.clone()),
+            false => ManifestEdit::CreateTable(schema.clone()),
+        };
+        manifest.append(&[edit])?;
+        let mut schemas: BTreeMap<TableId, Arc<TableSchema>> =
+            version.tables.iter().map(|(id, table)| (*id, Arc::clone(&table.schema))).collect();
+        schemas.insert(schema.id, Arc::new(schema));
+        self.publish_schemas(&version, schemas);
+        Ok(())
+    }
+
     fn publish_schemas(&self, version: &Version, schemas: BTreeMap<TableId, Arc<TableSchema>>) {
         let next =
             Version::new(schemas.into_values(), version.segments.clone(), version.damaged.clone(), Some(version));

@@ -9,8 +9,10 @@ use parking_lot::Mutex;
 use super::background;
 use super::catalog::IfExists;
 use super::core::Core;
-use super::open::{self, RecoveryReport};
+use super::open;
 use super::options::{Ack, Background, EngineOptions, WriteReceipt};
+use super::recovery_report::{RecoveryEvent, RecoveryReport};
+use super::scrub::{Corruption, ScrubReport};
 use super::stats::EngineStats;
 use crate::error::{Error, Result};
 use crate::io::{Io, IoLock, RealIo};
@@ -60,6 +62,24 @@ impl Engine {
     /// What the open found and did.
     pub fn recovery_report(&self) -> &RecoveryReport {
         &self.report
+    }
+
+    /// Everything that the open found and did, one event after the other.
+    pub fn recovery_events(&self) -> &[RecoveryEvent] {
+        &self.report.events
+    }
+
+    /// Every damage of segments that is known now: found by the open, by queries or by a scrub.
+    pub fn corruption(&self) -> Vec<Corruption> {
+        self.core.corruption()
+    }
+
+    /// Checks every byte of every segment, beside reads and writes. What it finds is in [`Engine::corruption`].
+    ///
+    /// # Errors
+    /// `Io` for what is no damage of a file; `Closed`.
+    pub fn scrub(&self) -> Result<ScrubReport> {
+        self.core.scrub()
     }
 
     /// Creates a table.

@@ -15,6 +15,13 @@ mod memory;
 mod memtable_set;
 mod open;
 mod options;
+mod quarantine;
+mod recovered_table;
+mod recovery_report;
+#[cfg(test)]
+mod recovery_tests;
+mod salvage;
+mod scrub;
 mod stats;
 mod store;
 #[cfg(test)]
@@ -22,6 +29,7 @@ mod tests;
 mod write;
 
 pub use handle::Engine;
-pub use open::RecoveryReport;
 pub use options::{Ack, Background, EngineOptions, WriteReceipt};
+pub use recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severity};
+pub use scrub::{Corruption, ScrubReport};
 pub use stats::EngineStats;

@@ -15,9 +15,9 @@ use crate::framing::{FileHeader, Found, RECORD_HEADER_BYTES, RecordFormat, Recor
 use crate::io::{Io, IoFile, OpenMode, create_dir_synced, replace_file};
 
 pub(crate) const FILE_NAME: &str = "MANIFEST";
-const FILE_MAGIC: [u8; 8] = *b"LYNXMAN\0";
-const VERSION: u32 = 1;
-const FORMAT: RecordFormat = RecordFormat { magic: *b"LXMR", payload_bytes_max: 1 << 30 };
+pub(super) const FILE_MAGIC: [u8; 8] = *b"LYNXMAN\0";
+pub(super) const VERSION: u32 = 1;
+pub(super) const FORMAT: RecordFormat = RecordFormat { magic: *b"LXMR", payload_bytes_max: 1 << 30 };
 
 /// A file is written anew when it is longer than this and than `REWRITE_FACTOR` times what it was when it was new.
 /// Together they keep the cost of rewriting at a small part of that of appending.
@@ -128,11 +128,8 @@ impl Manifest {
 
     /// Replaces the file by one of the next generation that holds `state` as its only record.
     fn rewrite(&self, state: &ManifestState) -> Result<ActiveFile> {
-        let generation = self.generation + 1;
         let path = self.dir.join(FILE_NAME);
-        let header = FileHeader { version: VERSION, file: generation, predecessor: 0, first: 1 };
-        let mut bytes = header.to_bytes(FILE_MAGIC).to_vec();
-        bytes.extend(encode_record(&encode_entries(&state.to_entries()), 1, generation)?);
+        let bytes = whole_file(state, self.generation + 1)?;
         replace_file(&*self.io, &path, &bytes)?;
         let file = self.io.open(&path, OpenMode::ReadWrite)?;
         let len = bytes.len() as u64;
@@ -153,6 +150,14 @@ impl ActiveFile {
         self.next_sequence += 1;
         Ok(())
     }
+}
+
+/// The bytes of a file that holds `state` as its only record.
+pub(super) fn whole_file(state: &ManifestState, generation: u64) -> Result<Vec<u8>> {
+    let header = FileHeader { version: VERSION, file: generation, predecessor: 0, first: 1 };
+    let mut bytes = header.to_bytes(FILE_MAGIC).to_vec();
+    bytes.extend(encode_record(&encode_entries(&state.to_entries()), 1, generation)?);
+    Ok(bytes)
 }
 
 fn encode_record(payload: &[u8], sequence: u64, generation: u64) -> Result<Vec<u8>> {

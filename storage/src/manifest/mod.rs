@@ -4,9 +4,11 @@
 
 mod edit;
 mod log;
+mod salvage;
 mod state;
 
 pub use edit::{ManifestEdit, SegmentMeta};
 pub(crate) use log::FILE_NAME;
 pub use log::Manifest;
+pub(crate) use salvage::{ManifestCondition, ManifestSurvey, replace_salvaged, survey};
 pub use state::ManifestState;

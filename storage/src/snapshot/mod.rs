@@ -20,7 +20,7 @@ pub use block::{Block, BlockTimes, BlockValues};
 pub use filter::{TagFilter, TagPredicate, TagTerm};
 pub use scan::SeriesScan;
 pub use series_set::{SeriesHandle, SeriesSet, TagValues};
-pub use table::TableSnapshot;
+pub use table::{DamagePolicy, TableSnapshot};
 pub use view::Snapshot;
 
 pub(crate) use merge::merge_chunks;

@@ -14,6 +14,7 @@ use super::merge::merge_chunks;
 use super::run::{ChunkRun, Cluster, Run, SectionRun, cluster};
 use super::scratch::{ScanScratch, VectorKey};
 use super::series_set::SeriesSet;
+use super::table::DamagePolicy;
 use crate::encoding::VECTOR_LEN;
 use crate::error::{Error, Result};
 use crate::memtable::{RowChunk, TimeOrder};
@@ -31,6 +32,8 @@ pub struct SeriesScan<'a> {
     columns: Vec<Vec<Option<&'a SectionColumn>>>,
     runs: VecDeque<Run>,
     scratch: ScanScratch,
+    damage_policy: DamagePolicy,
+    skipped_rows: u64,
 }
 
 impl<'a> SeriesScan<'a> {
@@ -51,7 +54,15 @@ impl<'a> SeriesScan<'a> {
             fields,
             columns,
             runs: VecDeque::new(),
+            damage_policy: set.table().damage_policy(),
+            skipped_rows: 0,
         }
+    }
+
+    /// Rows of damaged vectors that the scan left out so far, because its table allows that; those of segments that
+    /// cannot be opened do not count.
+    pub fn skipped_rows(&self) -> u64 {
+        self.skipped_rows
     }
 
     /// Goes to the first row of a series of the set.
@@ -88,7 +99,10 @@ impl<'a> SeriesScan<'a> {
         for cluster in cluster(runs) {
             match cluster {
                 Cluster::Single(run) => self.runs.push_back(run),
-                Cluster::Overlapping(runs) => self.runs.extend(self.merge(&runs)?),
+                Cluster::Overlapping(runs) => {
+                    let merged = self.merge(&runs)?;
+                    self.runs.extend(merged);
+                }
             }
         }
         Ok(())
@@ -122,6 +136,14 @@ impl<'a> SeriesScan<'a> {
             match run {
                 Run::Section(run) if run.row < run.row_end => {
                     let section = &self.set.sections()[run.section];
+                    if self.damage_policy == DamagePolicy::Skip {
+                        let columns = &self.columns[run.section];
+                        let vector = section.vector_of_row(run.row);
+                        if let Err(error) = check_vector(section, columns, vector) {
+                            self.skipped_rows += u64::from(skip_vector(run, section, vector, error)?);
+                            continue;
+                        }
+                    }
                     if let Some(step) = next_vector(run, section, self.range, &mut self.scratch)? {
                         return Ok(Some(Step::Vector(step)));
                     }
@@ -141,7 +163,7 @@ impl<'a> SeriesScan<'a> {
     }
 
     /// Reads overlapping runs into memory and merges them.
-    fn merge(&self, runs: &[Run]) -> Result<Option<Run>> {
+    fn merge(&mut self, runs: &[Run]) -> Result<Option<Run>> {
         let mut chunks = Vec::with_capacity(runs.len());
         for run in runs {
             match run {
@@ -155,8 +177,9 @@ impl<'a> SeriesScan<'a> {
         Ok((row_end > 0).then(|| Run::Chunk(ChunkRun { chunk: Arc::new(merged), row: 0, row_end })))
     }
 
-    fn read_section_run(&self, run: &SectionRun) -> Result<RowChunk> {
-        let section = &self.set.sections()[run.section];
+    fn read_section_run(&mut self, run: &SectionRun) -> Result<RowChunk> {
+        let set = self.set;
+        let section = &set.sections()[run.section];
         let mut times = Vec::with_capacity((run.row_end - run.row) as usize);
         let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::new(); self.fields.len()];
         let mut buffer = Box::new([0_i64; VECTOR_LEN]);
@@ -165,6 +188,14 @@ impl<'a> SeriesScan<'a> {
             let vector = section.vector_of_row(row);
             let bounds = section.vector_rows(vector);
             let end = run.row_end.min(bounds.end);
+            if self.damage_policy == DamagePolicy::Skip
+                && let Err(error) = check_vector(section, &self.columns[run.section], vector)
+            {
+                let mut skipped = SectionRun { row, ..run.clone() };
+                self.skipped_rows += u64::from(skip_vector(&mut skipped, section, vector, error)?);
+                row = skipped.row;
+                continue;
+            }
             let rows = (row - bounds.start) as usize..(end - bounds.start) as usize;
             if run.entry.step_ns > 0 {
                 let first = i64::from(row - run.entry.row_start);
@@ -251,6 +282,24 @@ fn next_vector(
     let whole = start == bounds.start && end == bounds.end;
     let offset = (start - bounds.start) as usize;
     Ok(Some(VectorStep { key, offset, len: (end - start) as usize, whole, regular: None }))
+}
+
+/// Whether all that the scan may ask of a vector can be had.
+fn check_vector(section: &Section, columns: &[Option<&SectionColumn>], vector: usize) -> Result<()> {
+    section.decode_times(vector, &mut [0; VECTOR_LEN])?;
+    let rows = section.vector_rows(vector).len();
+    columns.iter().flatten().try_for_each(|column| column.decode_array(vector, 0..rows).map(drop))
+}
+
+/// Moves `run` behind its damaged vector and returns how many rows it leaves out; an error that is no damage stays one.
+fn skip_vector(run: &mut SectionRun, section: &Section, vector: usize, error: Error) -> Result<u32> {
+    if !matches!(error, Error::Corruption { .. }) {
+        return Err(error);
+    }
+    let end = run.row_end.min(section.vector_rows(vector).end);
+    let skipped = end - run.row;
+    run.row = end;
+    Ok(skipped)
 }
 
 fn regular_time(run: &SectionRun, index: i64) -> i64 {

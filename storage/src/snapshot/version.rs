@@ -1,6 +1,7 @@
 //! A version of the database: its tables and the segments that hold their rows. Immutable; a change makes a new one.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
@@ -8,12 +9,15 @@ use hashbrown::HashMap;
 use super::index::SeriesIndex;
 use crate::error::Result;
 use crate::segment::{Section, Segment};
-use crate::types::{SegmentId, TableId, TableSchema};
+use crate::types::{SegmentId, TableId, TableSchema, TimeRange};
 
 /// A segment of the manifest that could not be opened.
 #[derive(Debug, Clone)]
 pub(crate) struct DamagedSegment {
-    pub(crate) tables: Vec<TableId>,
+    pub(crate) path: PathBuf,
+    pub(crate) offset: u64,
+    /// Tables that have rows in it, and the times of these.
+    pub(crate) sections: Vec<(TableId, TimeRange)>,
     /// What the open said.
     pub(crate) reason: String,
 }
@@ -25,7 +29,7 @@ pub(crate) struct Version {
     names: HashMap<(String, String), TableId>,
     /// Oldest first.
     pub(crate) segments: BTreeMap<SegmentId, Arc<Segment>>,
-    pub(crate) damaged: BTreeMap<SegmentId, DamagedSegment>,
+    pub(crate) damaged: BTreeMap<SegmentId, Arc<DamagedSegment>>,
 }
 
 /// A table and its sections at one manifest version.
@@ -33,8 +37,8 @@ pub(crate) struct Version {
 pub(crate) struct TableState {
     pub(crate) schema: Arc<TableSchema>,
     pub(crate) sections: Arc<SectionSet>,
-    /// The first damaged segment that may hold rows of the table.
-    pub(crate) damage: Option<String>,
+    /// Damaged segments that hold rows of the table, with the times of these.
+    pub(crate) damages: Vec<(TimeRange, Arc<DamagedSegment>)>,
 }
 
 /// The sections of a table, oldest first, with their merged directory.
@@ -61,7 +65,7 @@ impl Version {
     pub(crate) fn new(
         schemas: impl IntoIterator<Item = Arc<TableSchema>>,
         segments: BTreeMap<SegmentId, Arc<Segment>>,
-        damaged: BTreeMap<SegmentId, DamagedSegment>,
+        damaged: BTreeMap<SegmentId, Arc<DamagedSegment>>,
         previous: Option<&Self>,
     ) -> Self {
         let mut by_table: HashMap<TableId, Vec<Arc<Section>>> = HashMap::new();
@@ -73,11 +77,11 @@ impl Version {
         let mut version = Self { segments, damaged, ..Self::default() };
         for schema in schemas {
             let sections = by_table.remove(&schema.id).unwrap_or_default();
-            let damage = version
-                .damaged
-                .iter()
-                .find(|(_, damage)| damage.tables.contains(&schema.id))
-                .map(|(id, damage)| format!("segment {id}: {}", damage.reason));
+            let damages = version.damaged.values().flat_map(|damage| {
+                let own = damage.sections.iter().filter(|(table, _)| *table == schema.id);
+                own.map(|(_, range)| (*range, Arc::clone(damage)))
+            });
+            let damages = damages.collect();
             let kept = previous.and_then(|previous| previous.tables.get(&schema.id)).filter(|old| {
                 old.schema.tags == schema.tags
                     && old.sections.sections.len() == sections.len()
@@ -88,7 +92,7 @@ impl Version {
                 None => Arc::new(SectionSet { sections, index: OnceLock::new() }),
             };
             version.names.insert((schema.namespace.clone(), schema.name.clone()), schema.id);
-            version.tables.insert(schema.id, Arc::new(TableState { schema, sections, damage }));
+            version.tables.insert(schema.id, Arc::new(TableState { schema, sections, damages }));
         }
         version
     }

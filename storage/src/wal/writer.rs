@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::commit::EncodedCommit;
-use super::file::{self, FORMAT, HEADER_BYTES, SealedFile};
+use super::file::{self, Disposal, FORMAT, HEADER_BYTES, SealedFile};
 use super::replay::ReplayReport;
 use crate::error::{Error, Result};
 use crate::framing::{RECORD_HEADER_BYTES, RecordHeader};
@@ -257,17 +257,22 @@ impl WalWriter {
         })
     }
 
-    /// Removes the sealed files that hold no record above `lsn`.
+    /// Removes the sealed files that hold no record above `lsn`; a damaged one without a copy is moved to quarantine.
     pub fn remove_up_to(&self, lsn: Lsn) -> Result<()> {
         let mut sealed = self.sealed.lock();
         let mut is_changed = false;
         // Oldest first, so that a crash leaves a log without a hole.
         while let Some(oldest) = sealed.first().filter(|file| file.last_lsn <= lsn) {
-            self.io.remove(&file::path_of(&self.dir, oldest.id))?;
+            file::dispose(&*self.io, &self.dir, oldest.id, oldest.disposal)?;
             sealed.remove(0);
             is_changed = true;
         }
         if is_changed { self.io.sync_dir(&self.dir) } else { Ok(()) }
+    }
+
+    /// Whether there are files that take no more records.
+    pub fn has_sealed_files(&self) -> bool {
+        !self.sealed.lock().is_empty()
     }
 
     /// Bytes of all files, without the part of the active one that is only reserved.
@@ -418,7 +423,8 @@ impl WalWriter {
         })?;
         // Gives the reserved rest back. Records are not touched, and zeros at the end mean the same as the end.
         let _still_reserved = active.file.set_len(active.offset);
-        self.sealed.lock().push(SealedFile { id: active.id, last_lsn: active.last_lsn, byte_len: active.offset });
+        let (id_before, last_lsn, byte_len) = (active.id, active.last_lsn, active.offset);
+        self.sealed.lock().push(SealedFile { id: id_before, last_lsn, byte_len, disposal: Disposal::Remove });
         active.id = id;
         active.file = file;
         active.offset = HEADER_BYTES;
