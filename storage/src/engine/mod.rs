@@ -11,6 +11,8 @@ mod core;
 mod database_dir;
 mod flush;
 mod handle;
+#[cfg(test)]
+mod log_bound_tests;
 mod memory;
 mod memtable_set;
 mod open;

@@ -32,6 +32,9 @@ use crate::snapshot::{DamagedSegment, Version};
 use crate::types::{Lsn, SegmentId, SeriesBatch};
 use crate::wal::{ReplayReport, WalOptions, WalWriter, replay};
 
+/// An empty log takes some bytes, which must not count as full.
+const WAL_BYTES_MIN: u64 = 4 << 10;
+
 /// An opened core with its lock and the report.
 pub(super) struct Opened {
     pub(super) core: Arc<Core>,
@@ -43,6 +46,7 @@ pub(super) struct Opened {
 pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> Result<Opened> {
     // A memtable that may never fill would never be flushed.
     options.flush_bytes_max = options.flush_bytes_max.max(1);
+    options.wal_bytes_max = options.wal_bytes_max.max(WAL_BYTES_MIN);
     options.memtable_bytes_max = options.memtable_bytes_max.max(options.flush_bytes_max);
     let dir = DatabaseDir::new(root);
     create_dir_synced(io.as_ref(), root)?;
@@ -59,7 +63,7 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
         io: Arc::clone(&io),
         dir,
         options,
-        memory: MemoryGate::new(options.memtable_bytes_max),
+        memory: MemoryGate::new(options.memtable_bytes_max, options.wal_bytes_max.saturating_mul(2)),
         memtables: MemtableSet::new(version),
         manifest: Mutex::new(manifest),
         segment_ids_used: AtomicU64::new(0),
@@ -76,6 +80,7 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
     let flushed_lsn = store.manifest.lock().state().flushed_lsn;
     let wal = WalWriter::open(io, &store.dir.wal(), &replayed, flushed_lsn, wal_options)?;
     wal.remove_up_to(flushed_lsn)?;
+    store.memory.set_log_bytes(wal.total_bytes());
     let core = Core {
         store: Arc::new(store),
         wal,

@@ -66,6 +66,8 @@ pub struct WalWriter {
     changed: Condvar,
     active: Mutex<Active>,
     sealed: Mutex<Vec<SealedFile>>,
+    /// Bytes of the sealed files, for writers that must not wait while some are removed.
+    sealed_bytes: AtomicU64,
     /// `offset` of the active file, for readers that must not wait for its disk work.
     active_bytes: AtomicU64,
     syncs: Arc<AtomicU64>,
@@ -193,6 +195,7 @@ impl WalWriter {
             changed: Condvar::new(),
             active: Mutex::new(active),
             sealed: Mutex::new(replayed.sealed.clone()),
+            sealed_bytes: AtomicU64::new(replayed.sealed.iter().map(|file| file.byte_len).sum()),
             active_bytes: AtomicU64::new(HEADER_BYTES),
         })
     }
@@ -264,6 +267,7 @@ impl WalWriter {
         // Oldest first, so that a crash leaves a log without a hole.
         while let Some(oldest) = sealed.first().filter(|file| file.last_lsn <= lsn) {
             file::dispose(&*self.io, &self.dir, oldest.id, oldest.disposal)?;
+            self.sealed_bytes.fetch_sub(oldest.byte_len, Ordering::Relaxed);
             sealed.remove(0);
             is_changed = true;
         }
@@ -277,8 +281,7 @@ impl WalWriter {
 
     /// Bytes of all files, without the part of the active one that is only reserved.
     pub fn total_bytes(&self) -> u64 {
-        let sealed: u64 = self.sealed.lock().iter().map(|file| file.byte_len).sum();
-        sealed + self.active_bytes.load(Ordering::Relaxed)
+        self.sealed_bytes.load(Ordering::Relaxed) + self.active_bytes.load(Ordering::Relaxed)
     }
 
     /// Makes every commit so far durable and gives the reserved rest of the active file back. Later commits reserve anew.
@@ -425,6 +428,7 @@ impl WalWriter {
         let _still_reserved = active.file.set_len(active.offset);
         let (id_before, last_lsn, byte_len) = (active.id, active.last_lsn, active.offset);
         self.sealed.lock().push(SealedFile { id: id_before, last_lsn, byte_len, disposal: Disposal::Remove });
+        self.sealed_bytes.fetch_add(byte_len, Ordering::Relaxed);
         active.id = id;
         active.file = file;
         active.offset = HEADER_BYTES;
