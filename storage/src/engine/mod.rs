@@ -22,16 +22,23 @@ mod recovered_table;
 mod recovery_report;
 #[cfg(test)]
 mod recovery_tests;
+mod repair;
+#[cfg(test)]
+mod repair_tests;
+mod rescue;
 mod salvage;
 mod scrub;
 mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod write;
 
 pub use handle::Engine;
 pub use options::{Ack, Background, EngineOptions, WriteReceipt};
 pub use recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severity};
+pub use repair::{RepairMode, RepairReport, repair};
 pub use scrub::{Corruption, ScrubReport};
 pub use stats::EngineStats;
+pub use verify::{Finding, RepairStep, VerifyReport, verify};

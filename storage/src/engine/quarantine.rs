@@ -19,6 +19,21 @@ pub(super) fn set_aside(io: &dyn Io, dir: &DatabaseDir, path: &Path) -> Result<P
     Ok(kept)
 }
 
+/// Where the file that had this path was moved last, if it was.
+pub(super) fn last_set_aside(io: &dyn Io, dir: &DatabaseDir, path: &Path) -> Result<Option<PathBuf>> {
+    let name = file_name(path);
+    let next = free_name(io, &dir.quarantine(), name)?;
+    let mut last = None;
+    let mut number = 1;
+    let mut kept = dir.quarantine().join(name);
+    while kept != next {
+        last = Some(kept);
+        number += 1;
+        kept = dir.quarantine().join(format!("{name}.{number}"));
+    }
+    Ok(last)
+}
+
 /// Copies a file to `quarantine/`. Returns where the copy is.
 pub(super) fn copy(io: &dyn Io, dir: &DatabaseDir, path: &Path) -> Result<PathBuf> {
     let quarantine = dir.quarantine();

@@ -101,7 +101,7 @@ pub(super) fn segment_files(io: &Arc<dyn Io>, dir: &DatabaseDir) -> Result<Vec<S
 }
 
 /// The state that records, segments and log give together.
-fn rebuild(
+pub(super) fn rebuild(
     io: &Arc<dyn Io>,
     dir: &DatabaseDir,
     survey: &ManifestSurvey,
@@ -310,7 +310,8 @@ pub(super) fn meta_of(segment: &Segment) -> SegmentMeta {
     }
 }
 
-fn report_damage(
+/// Says what is damaged in the manifest.
+pub(super) fn report_damage(
     dir: &DatabaseDir,
     survey: &ManifestSurvey,
     kept: Option<&std::path::PathBuf>,

@@ -4,13 +4,13 @@
 //! that could not be opened. A segment that leaves the database takes its damages along. A scrub runs beside reads and
 //! writes; it pins the segments that it checks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::core::Core;
 use crate::error::{Error, Result};
-use crate::io::{Io, OpenMode};
-use crate::segment::{FoundBy, Segment};
+use crate::io::{Io, MediaError, OpenMode};
+use crate::segment::FoundBy;
 use crate::types::{SegmentId, TableId, TimeRange};
 
 /// One read of a file that is scrubbed.
@@ -90,9 +90,14 @@ impl Core {
             let _open = self.stay_open()?;
             report.segments += 1;
             report.bytes += segment.file_len();
-            let unreadable = check_readable(&self.store.io, &self.store.dir.segment(*id), segment)?;
-            // Touching a mapped page that the disk does not give back would end the process.
-            let is_damaged = unreadable || !segment.scrub()?.is_empty();
+            let path = self.store.dir.segment(*id);
+            let is_damaged = match unreadable_part(&self.store.io, &path, segment.file_len())? {
+                Some((offset, error)) => {
+                    segment.remember_unreadable(offset, &error);
+                    true
+                }
+                None => !segment.scrub()?.is_empty(),
+            };
             if is_damaged {
                 report.damaged.push(*id);
             }
@@ -101,29 +106,25 @@ impl Core {
     }
 }
 
-/// Reads a file as a file: whether a part of it cannot be read, which is remembered as damage.
-fn check_readable(io: &Arc<dyn Io>, path: &std::path::Path, segment: &Segment) -> Result<bool> {
-    use crate::io::MediaError;
+/// Reads a file as a file: the first part of it that the disk does not give back, with the error. Touching such a part of
+/// a mapped file would end the process.
+pub(super) fn unreadable_part(io: &Arc<dyn Io>, path: &Path, file_len: u64) -> Result<Option<(u64, Error)>> {
     let file = match io.open(path, OpenMode::Read) {
         Ok(file) => file,
         // Removed meanwhile: the segment left the database, and its pages are still mapped.
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     let mut offset = 0;
     let mut buffer = Vec::new();
-    let mut is_unreadable = false;
-    while offset < segment.file_len() {
-        let len = READ_BYTES.min(segment.file_len() - offset);
+    while offset < file_len {
+        let len = READ_BYTES.min(file_len - offset);
         buffer.resize(usize::try_from(len).unwrap_or(0), 0);
         match file.read_exact_at(offset, &mut buffer) {
-            Err(error) if error.is_media_error() => {
-                segment.remember_unreadable(offset, &error);
-                is_unreadable = true;
-            }
+            Err(error) if error.is_media_error() => return Ok(Some((offset, error))),
             other => other?,
         }
         offset += len;
     }
-    Ok(is_unreadable)
+    Ok(None)
 }

@@ -5,6 +5,7 @@
 //! file syncs nothing. All methods may be called from several threads.
 
 mod copy;
+mod dry;
 mod map;
 mod real;
 #[cfg(any(test, feature = "testing"))]
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use copy::{MediaError, copy_file, free_name};
+pub(crate) use dry::DryIo;
 pub use map::MappedFile;
 pub use real::RealIo;
 
