@@ -79,7 +79,10 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
     let wal_options = WalOptions { file_bytes_max: options.wal_file_bytes_max };
     let flushed_lsn = store.manifest.lock().state().flushed_lsn;
     let wal = WalWriter::open(io, &store.dir.wal(), &replayed, flushed_lsn, wal_options)?;
-    wal.remove_up_to(flushed_lsn)?;
+    if let Err(error) = wal.remove_up_to(flushed_lsn) {
+        // They hold nothing that is not in segments; the next flush tries again.
+        tracing::warn!(%error, "files of the log stay");
+    }
     store.memory.set_log_bytes(wal.total_bytes());
     let core = Core {
         store: Arc::new(store),
@@ -131,9 +134,12 @@ fn take_batch(store: &Store, report: &mut RecoveryReport, batch: &SeriesBatch) -
         },
         None => Error::TableNotFound { name: format!("with id {}", batch.table) },
     };
-    if let Some(schema) = recovered_schema(known.map(Arc::as_ref), batch)
+    if let Some(mut schema) = recovered_schema(known.map(Arc::as_ref), batch)
         && check_batch(&schema, batch).is_ok()
     {
+        while version.table(&schema.namespace, &schema.name).is_some_and(|table| table.schema.id != schema.id) {
+            schema.name.push('_');
+        }
         report.add(made_up_table(&store.dir.wal(), &schema));
         store.put_recovered_table(schema)?;
         return Ok(true);

@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use crate::types::{
-    ColumnId, FieldColumn, FieldType, SeriesBatch, SeriesKey, TableId, TableSchema, TableSpec, TagColumn,
+    ColumnId, Dedup, FieldColumn, FieldType, SeriesBatch, SeriesKey, TableId, TableOptions, TableSchema, TableSpec,
+    TagColumn,
 };
 
 /// Ids of tags that the log does not tell are taken from here on, so that they do not meet those of fields that turn up
@@ -61,7 +62,9 @@ const FIELD_TYPES: [FieldType; 6] =
     [FieldType::F64, FieldType::I64, FieldType::U64, FieldType::Bool, FieldType::String, FieldType::Binary];
 
 fn nameless_table(id: TableId) -> Option<TableSchema> {
-    TableSchema::from_spec(id, &TableSpec::new(format!("recovered_{id}"))).ok()
+    // Every row is kept: what the table did with duplicates is not known.
+    let options = TableOptions { dedup: Dedup::Off, ..TableOptions::default() };
+    TableSchema::from_spec(id, &TableSpec::new(format!("recovered_{id}")).options(options)).ok()
 }
 
 /// A name that says which column it was.

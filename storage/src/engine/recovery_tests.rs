@@ -341,6 +341,20 @@ fn a_part_of_the_log_that_cannot_be_read_is_damage_and_the_file_is_kept() {
 }
 
 #[test]
+fn a_segment_that_the_disk_does_not_give_back_is_set_aside_at_the_open() {
+    let segment = file("segments/0000000000000001.seg");
+    let len = killed(Dedup::Last).content(&segment).unwrap().len();
+    for part in [0..1, len - 1..len] {
+        let io = killed(Dedup::Last);
+        io.make_unreadable(&segment, part);
+        let engine = open(&io);
+        assert_eq!(engine.recovery_report().damaged_segments.len(), 1);
+        let later = TimeRange { start_ns: 10, end_ns: i64::MAX };
+        assert_eq!(read_range(&engine.snapshot(), &TagFilter::all(), later).len(), 3);
+    }
+}
+
+#[test]
 fn a_read_error_that_goes_away_is_no_damage() {
     let len = {
         let io = killed(Dedup::Last);
@@ -400,4 +414,84 @@ fn a_damaged_segment_that_no_record_names_is_moved_away_and_reported() {
     let error = try_open(&newer).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "whether it is damaged is not known: {error}");
     assert!(newer.paths().contains(&segment));
+}
+
+#[test]
+fn a_flipped_byte_of_the_log_costs_one_commit_at_most() {
+    let lives = || {
+        let io = SimIo::new();
+        let engine = open(&io);
+        engine.create_table(&spec(Dedup::Last)).unwrap();
+        for row in 0..4 {
+            write(&engine, &[("a", row, Some(row))]);
+        }
+        io.after_crash(0, CrashModel::LoseAll)
+    };
+    let log = lives().paths().into_iter().find(|path| path.starts_with(file("wal"))).unwrap();
+    let end = lives().content(&log).unwrap().iter().rposition(|byte| *byte != 0).unwrap();
+    let mut told = 0;
+    for position in 0..end {
+        let io = lives();
+        io.damage(&log, |bytes| bytes[position] ^= 0x80);
+        let engine = open(&io);
+        let times: Vec<i64> = read(&engine.snapshot()).iter().map(|row| row.1).collect();
+        let lost: Vec<i64> = (0..4).filter(|time| !times.contains(time)).collect();
+        assert!(lost.len() <= 1, "byte {position}: {lost:?}");
+        let event = &engine.recovery_events()[0];
+        match event.kind {
+            RecoveryKind::WalTorn => assert_eq!(lost, [3], "byte {position}"),
+            RecoveryKind::WalDamaged => {
+                assert_eq!(event.file, log, "byte {position}");
+                assert!(event.bytes.as_ref().unwrap().contains(&(position as u64)), "byte {position}");
+                assert_eq!(event.lsn_gap.as_ref().map(|gap| gap.start().0 as i64 - 1), lost.first().copied());
+                // What the damaged bytes still say is said.
+                told += usize::from(event.rows == Some(1) && event.tables == [crate::types::TableId(1)]);
+            }
+            other => panic!("byte {position}: {other:?}"),
+        }
+    }
+    assert!(told > 50, "{told}");
+}
+
+#[test]
+fn an_ordinary_crash_is_never_taken_for_damage() {
+    // Duplicates would show: the table keeps them.
+    let live = |io: &SimIo, acknowledged: &mut usize| -> Result<()> {
+        let engine = try_open(io)?;
+        let table = engine.create_table(&spec(Dedup::Off))?;
+        let other = engine.create_table(&TableSpec { name: "other".into(), ..spec(Dedup::Off) })?;
+        for round in 0..4_i64 {
+            let rows = group_rows(&table, &batch(&[("a", round, Some(round))]))?;
+            engine.write(vec![rows], Ack::Durable)?;
+            *acknowledged += 1;
+            match round {
+                0 => engine.write(vec![group_rows(&other, &batch(&[("x", 1, None)]))?], Ack::Durable).map(drop)?,
+                1 => engine.flush()?,
+                2 => engine.drop_table("public", "other")?,
+                _ => engine.add_columns(table.id, &["region".into()], &[("w".into(), FieldType::F64)]).map(drop)?,
+            }
+        }
+        engine.close()
+    };
+    for at in 1.. {
+        let io = SimIo::new();
+        io.set_crash_at(at);
+        let mut acknowledged = 0;
+        let done = live(&io, &mut acknowledged).is_ok();
+        for seed in 0..4 {
+            for model in MODELS {
+                let engine = open(&io.after_crash(seed, model));
+                let context = format!("crash at {at}, seed {seed}, {model:?}");
+                let report = engine.recovery_report();
+                assert!(!report.found_damage(), "{context}: {:?}", report.events);
+                if engine.table("public", "cpu").is_ok() {
+                    let rows = rows_of(&engine).len();
+                    assert!(rows == acknowledged || rows == acknowledged + 1, "{context}: {rows} of {acknowledged}");
+                }
+            }
+        }
+        if done && !io.is_off() {
+            break;
+        }
+    }
 }

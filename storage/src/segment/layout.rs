@@ -131,7 +131,7 @@ impl FooterEntry {
         out.extend_from_slice(&[0; 4]);
     }
 
-    fn from_bytes(bytes: &[u8; FOOTER_ENTRY_BYTES]) -> Self {
+    pub(super) fn from_bytes(bytes: &[u8; FOOTER_ENTRY_BYTES]) -> Self {
         Self {
             table_id: TableId(le_u64(bytes, 0)),
             data_offset: le_u64(bytes, 8),

@@ -22,6 +22,7 @@ mod file;
 mod health;
 mod interner;
 mod layout;
+mod probe;
 mod reader;
 mod section;
 mod section_writer;

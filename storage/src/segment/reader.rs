@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::file::SegmentFile;
 use super::layout::{Footer, Trailer, check_header};
+use super::probe::probe;
 use super::section::Section;
 use crate::error::Result;
 use crate::io::Io;
@@ -28,6 +29,7 @@ impl Segment {
     /// # Errors
     /// `Io` when the file cannot be mapped; `UnsupportedVersion`; `Corruption` with the offset of what is damaged.
     pub fn open(io: Arc<dyn Io>, path: &Path, id: SegmentId, expected_len: u64) -> Result<Self> {
+        probe(io.as_ref(), path)?;
         let map = io.map(path, expected_len)?;
         let file = Arc::new(SegmentFile::new(io, path, map));
         check_header(path, file.bytes(), id)?;
