@@ -96,7 +96,12 @@ fn writes_are_held_back_when_flushes_fail_and_go_on_when_they_work_again() {
 #[ignore = "a measurement, of use in a release build on a machine at rest"]
 fn replay_speed_of_a_large_log() {
     let dir = tempfile::tempdir().unwrap();
-    let options = EngineOptions { wal_bytes_max: u64::MAX, ..EngineOptions::with_memory_budget(4 << 30) };
+    let options = EngineOptions {
+        wal_bytes_max: u64::MAX,
+        flush_bytes_max: u64::MAX,
+        memtable_bytes_max: u64::MAX,
+        ..EngineOptions::default()
+    };
     let engine = Engine::open(dir.path(), options).unwrap();
     let fields = (0..10).fold(crate::types::TableSpec::new("cpu").tag("host"), |spec, field| {
         spec.field(format!("v{field}"), crate::types::FieldType::F64)
@@ -107,11 +112,17 @@ fn replay_speed_of_a_large_log() {
         engine.write(vec![batch], Ack::Logged).unwrap();
     }
     let bytes = engine.stats().wal_bytes;
-    // What a killed process leaves.
+    for (what, options) in [("without a flush", options), ("with flushes", EngineOptions::default())] {
+        replay_copy(dir.path(), bytes, what, options);
+    }
+}
+
+/// Opens what a killed process leaves.
+fn replay_copy(dir: &Path, bytes: u64, what: &str, options: EngineOptions) {
     let killed = tempfile::tempdir().unwrap();
     for folder in ["", "wal", "segments"] {
         std::fs::create_dir_all(killed.path().join(folder)).unwrap();
-        for entry in std::fs::read_dir(dir.path().join(folder)).unwrap() {
+        for entry in std::fs::read_dir(dir.join(folder)).unwrap() {
             let entry = entry.unwrap();
             if entry.file_type().unwrap().is_file() {
                 std::fs::copy(entry.path(), killed.path().join(folder).join(entry.file_name())).unwrap();
@@ -123,7 +134,7 @@ fn replay_speed_of_a_large_log() {
     let elapsed = started.elapsed();
     let rate = bytes as f64 / elapsed.as_secs_f64() / 1e6;
     println!(
-        "replayed {} rows, {bytes} bytes in {elapsed:?}: {rate:.0} MB/s",
+        "{what}: replayed {} rows, {bytes} bytes in {elapsed:?}: {rate:.0} MB/s",
         reopened.recovery_report().replayed_rows
     );
     assert_eq!(reopened.recovery_report().replayed_rows, 400 * 10_000);

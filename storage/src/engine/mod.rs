@@ -13,6 +13,8 @@ mod flush;
 mod handle;
 #[cfg(test)]
 mod log_bound_tests;
+#[cfg(test)]
+mod log_damage_tests;
 mod memory;
 mod memtable_set;
 mod open;

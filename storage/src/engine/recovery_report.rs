@@ -4,7 +4,7 @@ use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use crate::types::{Lsn, SegmentId, TableId, TimeRange};
-use crate::wal::{Contents, WalDamage};
+use crate::wal::{Contents, Loss, WalDamage};
 
 /// What an event is about. The set grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -129,7 +129,10 @@ impl RecoveryEvent {
     }
 
     pub(crate) fn of_wal_damage(damage: &WalDamage) -> Self {
-        let mut event = Self::new(RecoveryKind::WalDamaged, Severity::Loss, &damage.path, &damage.reason);
+        // Damage of what is in segments already, or of a header, costs nothing.
+        let is_lossless = damage.lost_commits() == 0 && damage.loss == Loss::Known;
+        let severity = if is_lossless { Severity::Warning } else { Severity::Loss };
+        let mut event = Self::new(RecoveryKind::WalDamaged, severity, &damage.path, &damage.reason);
         event.bytes = Some(damage.start..damage.end);
         if damage.lost_commits() > 0 {
             event.lsn_gap = Some(damage.first_lost..=damage.last_lost);

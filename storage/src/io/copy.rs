@@ -54,6 +54,47 @@ pub(crate) fn copy_file(io: &dyn Io, path: &Path, target: &Path) -> Result<()> {
     io.sync_dir(dir)
 }
 
+/// Copies a file to `dir` unless a copy of what it holds now is there already. Returns where the copy is.
+///
+/// # Errors
+/// As of [`copy_file`].
+pub(crate) fn copy_once(io: &dyn Io, path: &Path, dir: &Path) -> Result<PathBuf> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("unnamed");
+    let mut target = dir.join(name);
+    let mut number = 1;
+    while io.exists(&target)? {
+        if is_same(io, path, &target)? {
+            return Ok(target);
+        }
+        number += 1;
+        target = dir.join(format!("{name}.{number}"));
+    }
+    copy_file(io, path, &target)?;
+    Ok(target)
+}
+
+fn is_same(io: &dyn Io, one: &Path, other: &Path) -> Result<bool> {
+    let (one, other) = (io.open(one, OpenMode::Read)?, io.open(other, OpenMode::Read)?);
+    let len = one.len()?;
+    if other.len()? != len {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    let mut offset = 0;
+    while offset < len {
+        let step = usize::try_from(len - offset).unwrap_or(usize::MAX).min(COPY_BYTES);
+        left.resize(step, 0);
+        right.resize(step, 0);
+        one.read_exact_at(offset, &mut left)?;
+        other.read_exact_at(offset, &mut right)?;
+        if left != right {
+            return Ok(false);
+        }
+        offset += step as u64;
+    }
+    Ok(true)
+}
+
 /// `name` in `dir`, with a number behind it when the name is taken: what is in quarantine is never replaced.
 pub(crate) fn free_name(io: &dyn Io, dir: &Path, name: &str) -> Result<PathBuf> {
     let mut path = dir.join(name);

@@ -15,7 +15,7 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) use copy::{MediaError, copy_file, free_name};
+pub(crate) use copy::{MediaError, copy_file, copy_once, free_name};
 pub(crate) use dry::DryIo;
 pub use map::MappedFile;
 pub use real::RealIo;

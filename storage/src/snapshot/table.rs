@@ -17,7 +17,8 @@ pub enum DamagePolicy {
     /// It fails.
     #[default]
     Fail,
-    /// It leaves them out and answers from the rest.
+    /// It leaves them out and answers from the rest: where the later of two values of a row is left out, the earlier
+    /// one shows.
     Skip,
 }
 

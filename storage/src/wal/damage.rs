@@ -18,12 +18,23 @@ pub struct WalDamage {
     pub first_lost: Lsn,
     /// Last lost commit; below `first_lost` when no commit that was asked for was lost.
     pub last_lost: Lsn,
+    /// Whether these two say all that was lost.
+    pub loss: Loss,
     /// Where the file was copied to, if that succeeded.
     pub quarantined: Option<PathBuf>,
     /// What was found.
     pub reason: String,
     /// What the lost commits held, when the damaged bytes still say so; they may say so wrongly.
     pub contents: Option<Contents>,
+}
+
+/// What is known of the commits that a damage lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// A commit behind the damage, or a later file, says which they are; perhaps none.
+    Known,
+    /// Nothing stands behind the damage that would tell how many commits it held.
+    Unknown,
 }
 
 /// Tables, times and rows of commits.

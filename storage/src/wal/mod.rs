@@ -18,7 +18,7 @@ mod survey;
 mod writer;
 
 pub use commit::{COMMIT_RAW_BYTES_MAX, CommitError, EncodedCommit, decode_commit, encode_commit};
-pub use damage::{Contents, WalDamage};
+pub use damage::{Contents, Loss, WalDamage};
 pub use replay::{ReplayReport, replay};
 pub(crate) use survey::{last_lsn_before_log, read_commits};
 pub use writer::{SyncMode, WalOptions, WalWriter};

@@ -21,11 +21,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::commit::decode_commit;
-use super::damage::{WalDamage, contents_of};
+use super::damage::{Loss, WalDamage, contents_of};
 use super::file::{self, Disposal, FORMAT, HEADER_BYTES, SealedFile};
 use crate::error::Result;
 use crate::framing::{FileHeader, Found, RECORD_HEADER_BYTES, RecordScanner};
-use crate::io::{Io, IoFile, OpenMode, copy_file};
+use crate::io::{Io, IoFile, OpenMode, copy_once};
 use crate::types::{Lsn, SeriesBatch, WalFileId};
 
 /// One write when records are made durable again.
@@ -263,8 +263,8 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
             self.disposal = Disposal::Quarantine;
         }
         let (path, reason) = (path.to_path_buf(), reason.to_owned());
-        let contents = None;
-        let damage = WalDamage { path, start, end, first_lost, last_lost, quarantined, reason, contents };
+        let (loss, contents) = (Loss::Unknown, None);
+        let damage = WalDamage { path, start, end, first_lost, last_lost, loss, quarantined, reason, contents };
         self.report.damages.push(damage);
         self.unsettled = true;
     }
@@ -282,6 +282,7 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
         if std::mem::take(&mut self.unsettled) {
             let damage = self.last_damage();
             damage.last_lost = damage.last_lost.max(Lsn(lsn));
+            damage.loss = Loss::Known;
         }
     }
 
@@ -291,14 +292,8 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
 
     /// Copies a file away, once. A failure does not stop the opening: the file is moved there when its time comes.
     fn quarantine(&self, path: &Path) -> Option<PathBuf> {
-        let target = file::quarantine_of(self.dir).join(path.file_name()?);
-        // A copy of an earlier opening holds the damage as it was first seen.
-        let done = self.io.exists(&target).and_then(|is_there| match is_there {
-            true => Ok(()),
-            false => copy_file(self.io, path, &target),
-        });
-        match done {
-            Ok(()) => Some(target),
+        match copy_once(self.io, path, &file::quarantine_of(self.dir)) {
+            Ok(kept) => Some(kept),
             Err(error) => {
                 tracing::error!(path = %path.display(), %error, "a damaged file could not be copied to quarantine");
                 None
