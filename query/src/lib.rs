@@ -2,7 +2,7 @@
 //!
 //! `sql` turns text into syntax, `plan` binds it to a table and decides what is pruned and what is computed, `exec`
 //! runs the plan over the scan interface of the storage engine, `statement` carries out everything that is not a
-//! SELECT. What the vectorized executor does not cover goes to DataFusion (feature `datafusion`) over the same snapshot.
+//! SELECT, `system` makes tables of what the database knows of itself. What the vectorized executor does not cover goes to DataFusion (feature `datafusion`) over the same snapshot.
 
 #[cfg(feature = "datafusion")]
 mod datafusion;
@@ -16,9 +16,10 @@ mod plan;
 mod scalar;
 mod sql;
 mod statement;
+mod system;
 
 pub use error::{Error, Result};
 pub use options::{Cancellation, FileAccess, QueryOptions};
 pub use output::{QueryOutput, Route};
 pub use scalar::{Interval, Scalar as ScalarParam};
-pub use statement::{PreparedStatement, QueryEngine};
+pub use statement::{PreparedStatement, QueryEngine, sql_type};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use lynxstore_storage::types::{Dedup, FieldType, SchemaMode, TableOptions, TableSchema};
+use lynxstore_query::sql_type;
+use lynxstore_storage::types::{Dedup, SchemaMode, TableOptions, TableSchema};
 
 /// A name as SQL reads it back: in quotes unless it is plain lower case.
 pub(super) fn quote_name(name: &str) -> String {
@@ -20,24 +21,12 @@ pub(super) fn table_name(schema: &TableSchema) -> String {
     }
 }
 
-/// The SQL type of a field.
-pub(super) fn field_type_name(field_type: FieldType) -> &'static str {
-    match field_type {
-        FieldType::F64 => "DOUBLE",
-        FieldType::I64 => "BIGINT",
-        FieldType::U64 => "BIGINT UNSIGNED",
-        FieldType::Bool => "BOOLEAN",
-        FieldType::String => "TEXT",
-        FieldType::Binary => "BYTEA",
-    }
-}
-
 /// The `CREATE TABLE` statement of a table.
 pub(super) fn create_statement(schema: &TableSchema) -> String {
     let mut columns = vec![format!("{} TIMESTAMP TIME", quote_name(&schema.time.name))];
     columns.extend(schema.tags.iter().map(|tag| format!("{} TEXT TAG", quote_name(&tag.name))));
     columns.extend(
-        schema.fields.iter().map(|field| format!("{} {}", quote_name(&field.name), field_type_name(field.field_type))),
+        schema.fields.iter().map(|field| format!("{} {}", quote_name(&field.name), sql_type(field.field_type))),
     );
     let mut options = Vec::new();
     match schema.options.dedup {
@@ -52,6 +41,8 @@ pub(super) fn create_statement(schema: &TableSchema) -> String {
     if schema.options.partition_ns != TableOptions::default().partition_ns {
         options.push(&partition);
     }
+    let retention = schema.options.retention_ns.map(|retention_ns| format!("retention = '{retention_ns}ns'"));
+    options.extend(retention.as_deref());
     let options = if options.is_empty() { String::new() } else { format!(" WITH ({})", options.join(", ")) };
     format!("CREATE TABLE {} (\n  {}\n){options};", table_name(schema), columns.join(",\n  "))
 }
@@ -73,7 +64,7 @@ pub(super) fn table_list(tables: &[Arc<TableSchema>]) -> RecordBatch {
 
 #[cfg(test)]
 mod tests {
-    use lynxstore_storage::types::{TableId, TableSpec};
+    use lynxstore_storage::types::{FieldType, TableId, TableSpec};
 
     use super::*;
 

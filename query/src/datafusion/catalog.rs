@@ -1,4 +1,4 @@
-//! The tables that a statement can name: those of the snapshot, and files.
+//! The tables that a statement can name: those of the snapshot, system tables, and files.
 //!
 //! Nothing is listed in advance: a name is looked up when a statement uses it.
 
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::DataFusionError;
+use datafusion::datasource::MemTable;
 use lynxstore_storage::snapshot::Snapshot;
 
 use super::error::to_datafusion;
@@ -16,6 +17,7 @@ use super::table::SeriesTable;
 use crate::error::Error;
 use crate::files::looks_like_file;
 use crate::options::FileAccess;
+use crate::system::{self, SystemTables};
 
 /// The name of the only catalog, for DataFusion's sake; statements have no reason to write it.
 pub(super) const CATALOG: &str = "lynxstore";
@@ -26,6 +28,7 @@ pub(super) struct SnapshotCatalog {
     pub(super) snapshot: Snapshot,
     pub(super) default_namespace: Arc<str>,
     pub(super) file_access: FileAccess,
+    pub(super) system: SystemTables,
 }
 
 impl Debug for SnapshotCatalog {
@@ -72,11 +75,19 @@ struct NamespaceTables {
 #[async_trait]
 impl SchemaProvider for NamespaceTables {
     fn table_names(&self) -> Vec<String> {
+        if self.namespace == system::NAMESPACE {
+            return system::NAMES.map(str::to_owned).to_vec();
+        }
         let tables = self.catalog.snapshot.tables();
         tables.filter(|table| table.namespace == self.namespace).map(|table| table.name.clone()).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        if self.namespace == system::NAMESPACE
+            && let Some(batch) = self.catalog.system.table(&self.catalog.snapshot, name).map_err(to_datafusion)?
+        {
+            return Ok(Some(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?)));
+        }
         match self.catalog.snapshot.table(&self.namespace, name) {
             Ok(table) => return Ok(Some(Arc::new(SeriesTable::new(table)))),
             Err(lynxstore_storage::Error::TableNotFound { .. }) => {}

@@ -13,6 +13,7 @@ use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use futures::StreamExt;
+use lynxstore_storage::engine::Engine;
 use lynxstore_storage::snapshot::Snapshot;
 use sqlparser::ast::{Query, Statement as SqlStatement};
 
@@ -23,6 +24,7 @@ use super::session::session;
 use crate::error::{Error, Result};
 use crate::options::{Cancellation, FileAccess, QueryOptions};
 use crate::scalar::Scalar;
+use crate::system::SystemTables;
 
 /// Intermediate state of one statement (hash tables, sorts) beyond this spills to temporary files or fails.
 const MEMORY_BYTES_MAX: usize = 1 << 30;
@@ -40,16 +42,20 @@ pub(crate) struct RunOptions {
     pub(crate) rows_out_max: u64,
     /// Bound of intermediate state.
     pub(crate) memory_bytes_max: usize,
+    /// Makes the tables of the namespace `system`.
+    pub(crate) system: SystemTables,
 }
 
-impl From<&QueryOptions> for RunOptions {
-    fn from(options: &QueryOptions) -> Self {
+impl RunOptions {
+    /// What statements of an engine may use under these options.
+    pub(crate) fn new(options: &QueryOptions, engine: &Arc<Engine>) -> Self {
         Self {
             namespace: options.namespace.as_str().into(),
             threads: options.threads,
             file_access: options.file_access,
             rows_out_max: options.rows_out_max,
             memory_bytes_max: MEMORY_BYTES_MAX,
+            system: SystemTables { engine: Arc::clone(engine) },
         }
     }
 }

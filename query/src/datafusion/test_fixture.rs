@@ -55,7 +55,7 @@ pub(super) fn fixture() -> Fixture {
         ("Owner", Arc::new(StringArray::from(vec!["ann", "bob"]))),
     ];
     write(&engine, "Hosts", owners);
-    let options = RunOptions { threads: 2, ..RunOptions::from(&QueryOptions::default()) };
+    let options = RunOptions { threads: 2, ..RunOptions::new(&QueryOptions::default(), &engine) };
     Fixture { dir, engine, options }
 }
 

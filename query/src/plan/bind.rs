@@ -36,6 +36,11 @@ pub(crate) fn bind_constant(expr: &ast::Expr, params: &[Scalar], now_ns: i64) ->
     }
 }
 
+/// Binds a condition over the columns of a table.
+pub(crate) fn bind_condition_of(table: &TableSchema, expr: &ast::Expr, params: &[Scalar], now_ns: i64) -> Result<Expr> {
+    Binder::new(Some((table, table.name.clone())), params, now_ns).bind_condition(expr)
+}
+
 impl<'a> Binder<'a> {
     /// A binder for one statement; `table` comes with the name that may qualify its columns.
     pub(crate) fn new(table: Option<(&'a TableSchema, String)>, params: &'a [Scalar], now_ns: i64) -> Self {

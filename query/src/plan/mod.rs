@@ -10,7 +10,7 @@ mod function;
 mod predicate;
 mod select;
 
-pub(crate) use bind::bind_constant;
+pub(crate) use bind::{bind_condition_of, bind_constant};
 pub(crate) use bucket::Bucket;
 pub(crate) use expr::{Aggregate, AggregateFunction, ArithmeticOp, CompareOp, Expr};
 pub(crate) use function::ScalarFunction;

@@ -148,14 +148,14 @@ fn build_spec(name: String, columns: Vec<ColumnClause>, tags: &[String]) -> Resu
             check_tag_type(column)?;
             spec = spec.tag(&column.name);
         } else {
-            spec = spec.field(&column.name, field_type(column)?);
+            spec = spec.field(&column.name, field_type(&column.name, &column.data_type)?);
         }
     }
     Ok(spec)
 }
 
 fn check_tag_type(column: &ColumnClause) -> Result<()> {
-    match field_type(column)? {
+    match field_type(&column.name, &column.data_type)? {
         FieldType::String => Ok(()),
         _ => Err(Error::plan(format!("tag '{}' must be TEXT, not {}", column.name, column.data_type))),
     }
@@ -169,8 +169,9 @@ fn is_i64(data_type: &DataType) -> bool {
     matches!(data_type, DataType::BigInt(_) | DataType::Int64 | DataType::Int8(_))
 }
 
-fn field_type(column: &ColumnClause) -> Result<FieldType> {
-    Ok(match &column.data_type {
+/// The field type that a SQL type means; `name` is that of the column, for the error.
+pub(super) fn field_type(name: &str, data_type: &DataType) -> Result<FieldType> {
+    Ok(match data_type {
         DataType::Double(_)
         | DataType::DoublePrecision
         | DataType::Float(_)
@@ -210,8 +211,7 @@ fn field_type(column: &ColumnClause) -> Result<FieldType> {
         DataType::Bytea | DataType::Blob(_) | DataType::Binary(_) | DataType::Varbinary(_) => FieldType::Binary,
         other => {
             return Err(Error::plan(format!(
-                "column '{}' has the type {other}: use DOUBLE, BIGINT, BIGINT UNSIGNED, BOOLEAN, TEXT or BYTEA",
-                column.name
+                "column '{name}' has the type {other}: use DOUBLE, BIGINT, BIGINT UNSIGNED, BOOLEAN, TEXT or BYTEA"
             )));
         }
     })
@@ -219,42 +219,73 @@ fn field_type(column: &ColumnClause) -> Result<FieldType> {
 
 fn parse_options(parser: &mut Parser<'_>) -> Result<TableOptions> {
     let mut options = TableOptions::default();
+    parse_option_list(parser, |name, value| {
+        match name {
+            "dedup" => {
+                options.dedup = match value {
+                    "last" => Dedup::Last,
+                    "first" => Dedup::First,
+                    "off" => Dedup::Off,
+                    _ => return Err(wrong_option(name, value, "'last', 'first' or 'off'")),
+                }
+            }
+            "schema" => options.schema_mode = parse_schema_mode(value)?,
+            "partition" => {
+                options.partition_ns = parse_width(value)
+                    .ok_or_else(|| wrong_option(name, value, "a positive width without months, such as '1d'"))?;
+            }
+            "retention" => options.retention_ns = parse_retention(value)?,
+            _ => {
+                let message = format!("unknown table option '{name}': use dedup, partition, retention or schema");
+                return Err(Error::plan(message));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(options)
+}
+
+/// Reads `(name = value, ...)` and hands each pair on.
+pub(super) fn parse_option_list(
+    parser: &mut Parser<'_>,
+    mut on_option: impl FnMut(&str, &str) -> Result<()>,
+) -> Result<()> {
     expect(parser, &Token::LParen)?;
     loop {
         let name = fold_ident(&parser.parse_identifier().map_err(syntax_error)?);
         expect(parser, &Token::Eq)?;
-        let value = parse_option_value(parser)?;
-        let wrong = |expected: &str| Error::plan(format!("option {name} = '{value}': expected {expected}"));
-        match name.as_str() {
-            "dedup" => {
-                options.dedup = match value.as_str() {
-                    "last" => Dedup::Last,
-                    "first" => Dedup::First,
-                    "off" => Dedup::Off,
-                    _ => return Err(wrong("'last', 'first' or 'off'")),
-                }
-            }
-            "schema" => {
-                options.schema_mode = match value.as_str() {
-                    "evolving" => SchemaMode::Evolving,
-                    "strict" => SchemaMode::Strict,
-                    _ => return Err(wrong("'evolving' or 'strict'")),
-                }
-            }
-            "partition" => {
-                options.partition_ns = parse_interval(&value)?
-                    .fixed_ns()
-                    .filter(|width_ns| *width_ns > 0)
-                    .ok_or_else(|| wrong("a positive width without months, such as '1d'"))?;
-            }
-            _ => return Err(Error::plan(format!("unknown table option '{name}': use dedup, partition or schema"))),
-        }
+        on_option(&name, &parse_option_value(parser)?)?;
         if !parser.consume_token(&Token::Comma) {
             break;
         }
     }
-    expect(parser, &Token::RParen)?;
-    Ok(options)
+    expect(parser, &Token::RParen)
+}
+
+fn wrong_option(name: &str, value: &str, expected: &str) -> Error {
+    Error::plan(format!("option {name} = '{value}': expected {expected}"))
+}
+
+fn parse_width(value: &str) -> Option<i64> {
+    parse_interval(value).ok()?.fixed_ns().filter(|width_ns| *width_ns > 0)
+}
+
+/// The value of the option `schema`.
+pub(super) fn parse_schema_mode(value: &str) -> Result<SchemaMode> {
+    match value {
+        "evolving" => Ok(SchemaMode::Evolving),
+        "strict" => Ok(SchemaMode::Strict),
+        _ => Err(wrong_option("schema", value, "'evolving' or 'strict'")),
+    }
+}
+
+/// The value of the option `retention`.
+pub(super) fn parse_retention(value: &str) -> Result<Option<i64>> {
+    if value == "off" {
+        return Ok(None);
+    }
+    let expected = "a positive time without months, such as '30d', or 'off'";
+    parse_width(value).map(Some).ok_or_else(|| wrong_option("retention", value, expected))
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! SQL text to syntax: statements of our own grammar around the queries of `sqlparser`.
 
+mod alter_table;
 mod copy;
 mod create_table;
+mod delete;
 mod interval;
 mod parser;
 mod split;
@@ -12,6 +14,8 @@ pub(crate) use interval::{parse_interval, parse_timestamp};
 pub(crate) use parser::parse_condition;
 pub(crate) use parser::{fold_ident, parse_statement, table_name};
 pub(crate) use split::split_statements;
+pub(crate) use statement::{
+    AlterTable, ColumnAddition, Delete, Insert, InsertSource, Statement, TableAction, TableName,
+};
 #[cfg(feature = "files")]
 pub(crate) use statement::{CopyOptions, CopySource};
-pub(crate) use statement::{Insert, InsertSource, Statement, TableName};

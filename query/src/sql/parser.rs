@@ -1,7 +1,7 @@
 //! Reads one statement.
 //!
-//! Queries and INSERT are read by `sqlparser`; CREATE TABLE, DROP, SHOW, DESCRIBE and COPY have a grammar of our own
-//! over its tokens, because they carry words (`TIME`, `TAG`, options) that no dialect of it knows.
+//! Queries, INSERT and DELETE are read by `sqlparser`; CREATE, ALTER, DROP, SHOW, DESCRIBE and COPY have a grammar of our
+//! own over its tokens, because they carry words (`TIME`, `TAG`, options) that no dialect of it knows.
 
 use sqlparser::ast::{Ident, ObjectName, Query, SetExpr, Statement as SqlStatement, TableObject};
 use sqlparser::dialect::GenericDialect;
@@ -10,7 +10,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::statement::{Insert, InsertSource, Statement, TableName};
-use super::{copy, create_table};
+use super::{alter_table, copy, create_table, delete};
 use crate::error::{Error, Result};
 
 /// The dialect of every statement, the one that DataFusion uses by default.
@@ -115,6 +115,17 @@ fn parse_one(parser: &mut Parser<'_>) -> Result<Statement> {
             parser.next_token();
             let _optional = parser.parse_keyword(Keyword::TABLE);
             Ok(Statement::Describe(parse_table_name(parser)?))
+        }
+        Keyword::ALTER if word_at(parser, 1, "TABLE") => alter_table::parse(parser),
+        Keyword::DELETE => delete::parse(parser),
+        Keyword::TRUNCATE => delete::parse_truncate(parser),
+        Keyword::OPTIMIZE => {
+            parser.next_token();
+            Ok(Statement::Optimize)
+        }
+        _ if word_at(parser, 0, "CHECKPOINT") => {
+            parser.next_token();
+            Ok(Statement::Checkpoint)
         }
         Keyword::EXPLAIN => parse_explain(parser),
         Keyword::INSERT => parse_insert(parser),

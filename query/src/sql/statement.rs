@@ -2,7 +2,8 @@
 
 #![cfg_attr(not(feature = "files"), allow(dead_code, reason = "COPY is parsed in every build but run only with files"))]
 
-use lynxstore_storage::types::TableSpec;
+use lynxstore_storage::engine::TableChange;
+use lynxstore_storage::types::{FieldType, TableSpec};
 use sqlparser::ast::{Expr, Query};
 
 /// One statement.
@@ -26,6 +27,14 @@ pub(crate) enum Statement {
         /// Whether a missing table is no error.
         if_exists: bool,
     },
+    /// `ALTER TABLE`.
+    AlterTable(Box<AlterTable>),
+    /// `DELETE FROM`, `TRUNCATE`.
+    Delete(Box<Delete>),
+    /// `CHECKPOINT`: rows in memory go to segments.
+    Checkpoint,
+    /// `OPTIMIZE`: every partition becomes one run.
+    Optimize,
     /// `INSERT INTO`.
     Insert(Box<Insert>),
     /// `SHOW TABLES`.
@@ -66,6 +75,58 @@ pub(crate) struct TableName {
     pub(crate) name: String,
     /// The name as written.
     pub(crate) written: String,
+}
+
+/// `ALTER TABLE table action, ...`.
+#[derive(Debug, Clone)]
+pub(crate) struct AlterTable {
+    /// The table.
+    pub(crate) table: TableName,
+    /// Whether a missing table is no error.
+    pub(crate) if_exists: bool,
+    /// What is done, in order.
+    pub(crate) actions: Vec<TableAction>,
+}
+
+/// One action of an `ALTER TABLE`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum TableAction {
+    /// A column more.
+    Add {
+        /// Its name.
+        name: String,
+        /// What it is.
+        column: ColumnAddition,
+        /// Whether a column of that name is no error.
+        if_not_exists: bool,
+    },
+    /// Anything else.
+    Change(TableChange),
+}
+
+impl TableAction {
+    /// Whether what it adds may be there already.
+    pub(crate) fn may_exist(&self) -> bool {
+        matches!(self, Self::Add { if_not_exists: true, .. })
+    }
+}
+
+/// A column that is added.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum ColumnAddition {
+    /// A tag.
+    Tag,
+    /// A field of a type.
+    Field(FieldType),
+}
+
+/// `DELETE FROM table WHERE condition`.
+#[derive(Debug, Clone)]
+pub(crate) struct Delete {
+    /// The table.
+    pub(crate) table: TableName,
+    /// Which rows; all without one.
+    pub(crate) condition: Option<Expr>,
 }
 
 /// `INSERT INTO table (columns) source`.

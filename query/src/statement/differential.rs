@@ -210,7 +210,7 @@ fn generated_queries_have_one_answer() {
             &engine.snapshot(),
             SqlInput::Text(sql.clone()),
             &[],
-            &RunOptions::from(&options),
+            &RunOptions::new(&options, &engine),
             &Cancellation::new(),
         )
         .unwrap_or_else(|error| panic!("{sql}: {error}"));

@@ -37,7 +37,7 @@ impl Run<'_> {
     ) -> Result<Vec<String>> {
         use crate::datafusion::{RunOptions, SqlInput, explain};
 
-        let options = RunOptions::from(&self.shared.options);
+        let options = RunOptions::new(&self.shared.options, &self.shared.engine);
         let text = explain(snapshot, SqlInput::Query(Box::new(query.clone())), self.params, &options)?;
         Ok(text.lines().map(|line| format!("  {line}")).collect())
     }

@@ -1,7 +1,9 @@
 //! Statements: what each does with the engine, and which part of the system runs a query.
 
+mod alter_table;
 #[cfg(feature = "files")]
 mod copy;
+mod delete;
 mod explain;
 mod insert;
 mod prepared;
@@ -16,3 +18,4 @@ mod tests;
 
 pub use prepared::PreparedStatement;
 pub use query_engine::QueryEngine;
+pub use schema::sql_type;

@@ -90,6 +90,16 @@ impl Run<'_> {
             Statement::Explain(query) => self.explain(query),
             Statement::CreateTable { spec, if_not_exists } => self.create_table(spec, *if_not_exists),
             Statement::DropTable { names, if_exists } => self.drop_tables(names, *if_exists),
+            Statement::AlterTable(alter) => self.alter_table(alter),
+            Statement::Delete(delete) => self.delete(delete),
+            Statement::Checkpoint => {
+                self.shared.engine.flush()?;
+                Ok(QueryOutput::done(None))
+            }
+            Statement::Optimize => {
+                self.shared.engine.compact()?;
+                Ok(QueryOutput::done(None))
+            }
             Statement::Insert(insert) => self.insert(insert),
             Statement::ShowTables => self.show_tables(),
             Statement::Describe(table) => self.describe(table),

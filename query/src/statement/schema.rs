@@ -11,6 +11,7 @@ use super::query_engine::Run;
 use crate::error::{Error, Result};
 use crate::output::QueryOutput;
 use crate::sql::TableName;
+use crate::system;
 
 impl Run<'_> {
     /// `CREATE TABLE`.
@@ -18,6 +19,9 @@ impl Run<'_> {
         let mut spec = spec.clone();
         if spec.namespace.is_empty() {
             spec.namespace.clone_from(&self.shared.options.namespace);
+        }
+        if spec.namespace == system::NAMESPACE {
+            return Err(Error::plan("the namespace 'system' is that of the system tables: choose another one"));
         }
         match self.shared.engine.create_table(&spec) {
             Err(StorageError::TableExists { .. }) if if_not_exists => {}
@@ -85,7 +89,7 @@ impl Run<'_> {
 }
 
 /// The SQL name of a field type.
-fn sql_type(field_type: FieldType) -> &'static str {
+pub fn sql_type(field_type: FieldType) -> &'static str {
     match field_type {
         FieldType::F64 => "DOUBLE",
         FieldType::I64 => "BIGINT",

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::exec::run_select;
 use crate::output::{QueryOutput, Route};
 use crate::plan::{SelectPlan, bind_query, query_table};
+use crate::system;
 
 /// A plan with the table that it runs on.
 pub(super) type Planned = (Arc<SelectPlan>, Option<TableSnapshot>);
@@ -42,7 +43,13 @@ impl Run<'_> {
         snapshot: &Snapshot,
         kept: Option<&Mutex<Option<Arc<SelectPlan>>>>,
     ) -> Result<Planned> {
-        let table = query_table(query)?.map(|name| self.table(snapshot, &name)).transpose()?;
+        let table = match query_table(query)? {
+            Some(name) if self.namespace(&name) == system::NAMESPACE => {
+                return Err(Error::unsupported("a query of a system table"));
+            }
+            Some(name) => Some(self.table(snapshot, &name)?),
+            None => None,
+        };
         let schema = table.as_ref().map(TableSnapshot::schema);
         if let Some(kept) = kept
             && let Some(plan) = &*kept.lock()
@@ -83,7 +90,7 @@ impl Run<'_> {
         use crate::datafusion::{RunOptions, SqlInput, run};
 
         tracing::debug!(%reason, "the statement goes to DataFusion");
-        let options = RunOptions::from(&self.shared.options);
+        let options = RunOptions::new(&self.shared.options, &self.shared.engine);
         let rows = run(snapshot, SqlInput::Text(sql.to_owned()), self.params, &options, self.cancellation)?;
         Ok(QueryOutput { schema: rows.schema, batches: rows.batches, rows_affected: None, route: Route::DataFusion })
     }

@@ -5,8 +5,25 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Result};
-use crate::snapshot::Version;
-use crate::types::{SeriesBatch, SeriesKey, TableSchema};
+use crate::snapshot::{Version, cast_to};
+use crate::types::{FieldType, SeriesBatch, SeriesKey, TableSchema};
+
+/// Casts columns of batches that were put together before their field was widened.
+pub(super) fn widen_batches(version: &Version, batches: &mut [SeriesBatch]) -> Result<()> {
+    for batch in batches {
+        let Some(table) = version.tables.get(&batch.table) else { continue };
+        for (id, array) in &mut batch.fields {
+            let Some(field) = table.schema.field_index_by_id(*id).map(|field| &table.schema.fields[field]) else {
+                continue;
+            };
+            let found = FieldType::of_arrow(array.data_type());
+            if found.is_some_and(|found| found != field.field_type && found.can_widen_to(field.field_type)) {
+                *array = cast_to(array, field.field_type)?;
+            }
+        }
+    }
+    Ok(())
+}
 
 /// Whether every batch belongs to a table and fits it.
 pub(super) fn check_batches(version: &Version, batches: &[SeriesBatch]) -> Result<()> {
@@ -21,14 +38,17 @@ pub(super) fn check_batches(version: &Version, batches: &[SeriesBatch]) -> Resul
 }
 
 /// Whether a batch fits its table: groups that cover the rows one after the other, distinct well-formed keys, fields of
-/// the table, each once and of its type and length.
+/// the table, each once and of its type and length. Fields that the table has no more are left alone.
 pub(super) fn check_batch(schema: &TableSchema, batch: &SeriesBatch) -> Result<()> {
     check_series(schema, batch)?;
     let rows = batch.row_count();
     for (position, (id, array)) in batch.fields.iter().enumerate() {
-        let Some(field) = schema.field_index_by_id(*id).map(|field| &schema.fields[field]) else {
+        let field = schema.field_index_by_id(*id).map(|field| &schema.fields[field]);
+        if field.is_none() && !schema.is_dropped(*id) {
             return Err(Error::invalid(format!("table '{}' has no field with id {id}", schema.name)));
-        };
+        }
+        // A field that was dropped since the batch was put together: its values are left out when they are read.
+        let Some(field) = field else { continue };
         if batch.fields[..position].iter().any(|(other, _)| other == id) {
             return Err(Error::invalid(format!("field '{}' stands twice in a batch", field.name)));
         }

@@ -2,15 +2,12 @@
 //!
 //! A change is recorded in the manifest, synced, and then shown; the manifest lock makes changes one after the other.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::store::Store;
 use crate::error::{Error, Result};
 use crate::manifest::ManifestEdit;
-use crate::segment::Segment;
-use crate::snapshot::Version;
-use crate::types::{FieldType, SegmentId, TableId, TableSchema, TableSpec};
+use crate::types::{FieldType, TableId, TableSchema, TableSpec};
 
 /// What creating a table does when one of that name exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +21,6 @@ impl Store {
     pub(super) fn create_tables(&self, specs: &[TableSpec], if_exists: IfExists) -> Result<Vec<Arc<TableSchema>>> {
         let mut manifest = self.manifest.lock();
         let version = self.memtables.version();
-        let mut schemas: BTreeMap<TableId, Arc<TableSchema>> =
-            version.tables.iter().map(|(id, table)| (*id, Arc::clone(&table.schema))).collect();
         let mut next_id = manifest.state().next_table_id;
         let mut created = Vec::with_capacity(specs.len());
         let mut edits = Vec::new();
@@ -46,12 +41,11 @@ impl Store {
             let schema = Arc::new(TableSchema::from_spec(next_id, spec)?);
             next_id = next_id.next();
             edits.push(ManifestEdit::CreateTable(schema.as_ref().clone()));
-            schemas.insert(schema.id, Arc::clone(&schema));
             created.push(schema);
         }
         if !edits.is_empty() {
             manifest.append(&edits)?;
-            self.publish_schemas(&version, schemas);
+            self.memtables.publish(self.next_version(&manifest, Vec::new()));
         }
         Ok(created)
     }
@@ -96,12 +90,8 @@ impl Store {
             return Ok(Arc::clone(current));
         }
         manifest.append(&[ManifestEdit::AlterTable(changed.clone())])?;
-        let changed = Arc::new(changed);
-        let mut schemas: BTreeMap<TableId, Arc<TableSchema>> =
-            version.tables.iter().map(|(id, table)| (*id, Arc::clone(&table.schema))).collect();
-        schemas.insert(table, Arc::clone(&changed));
-        self.publish_schemas(&version, schemas);
-        Ok(changed)
+        self.memtables.publish(self.next_version(&manifest, Vec::new()));
+        Ok(Arc::new(changed))
     }
 
     /// Drops a table; segments that hold rows of dropped tables only go with it.
@@ -109,51 +99,20 @@ impl Store {
         let mut manifest = self.manifest.lock();
         let version = self.memtables.version();
         let table = version.table(namespace, name).ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
-        let dropped = table.schema.id;
-        let schemas: BTreeMap<TableId, Arc<TableSchema>> = version
-            .tables
-            .iter()
-            .filter(|(id, _)| **id != dropped)
-            .map(|(id, table)| (*id, Arc::clone(&table.schema)))
-            .collect();
-        let in_use =
-            |segment: &Segment| segment.sections().iter().any(|section| schemas.contains_key(&section.table_id()));
-        let (kept, obsolete): (BTreeMap<SegmentId, _>, BTreeMap<SegmentId, _>) = version
-            .segments
-            .iter()
-            .map(|(id, segment)| (*id, Arc::clone(segment)))
-            .partition(|(_, segment): &(SegmentId, Arc<Segment>)| in_use(segment));
-        let mut edits = vec![ManifestEdit::DropTable(dropped)];
-        edits.extend(obsolete.keys().map(|id| ManifestEdit::RemoveSegment(*id)));
-        manifest.append(&edits)?;
-        let next = Version::new(schemas.into_values(), kept, version.damaged.clone(), Some(&version));
-        self.memtables.publish(next);
-        for segment in obsolete.values() {
-            // The file goes when the last snapshot that reads it goes.
-            segment.mark_obsolete();
-        }
+        manifest.append(&[ManifestEdit::DropTable(table.schema.id)])?;
+        self.memtables.publish(self.next_version(&manifest, Vec::new()));
         Ok(())
     }
 
     /// Takes a schema that recovery made up, for a new table or for one that is there.
     pub(super) fn put_recovered_table(&self, schema: TableSchema) -> Result<()> {
         let mut manifest = self.manifest.lock();
-        let version = self.memtables.version();
-        let edit = match version.tables.contains_key(&schema.id) {
-            true => ManifestEdit::AlterTable(schema.clone()),
-            false => ManifestEdit::CreateTable(schema.clone()),
+        let edit = match manifest.state().tables.contains_key(&schema.id) {
+            true => ManifestEdit::AlterTable(schema),
+            false => ManifestEdit::CreateTable(schema),
         };
         manifest.append(&[edit])?;
-        let mut schemas: BTreeMap<TableId, Arc<TableSchema>> =
-            version.tables.iter().map(|(id, table)| (*id, Arc::clone(&table.schema))).collect();
-        schemas.insert(schema.id, Arc::new(schema));
-        self.publish_schemas(&version, schemas);
+        self.memtables.publish(self.next_version(&manifest, Vec::new()));
         Ok(())
-    }
-
-    fn publish_schemas(&self, version: &Version, schemas: BTreeMap<TableId, Arc<TableSchema>>) {
-        let next =
-            Version::new(schemas.into_values(), version.segments.clone(), version.damaged.clone(), Some(version));
-        self.memtables.publish(next);
     }
 }

@@ -1,15 +1,18 @@
-//! What the handle and the background thread share: the store and its write-ahead log.
+//! What the handle and the background threads share: the store and its write-ahead log.
 
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::background::FlushSignal;
+use super::compaction::Compactor;
+use super::maintenance::MaintenanceSignal;
 use super::store::Store;
+use super::task_log::TaskLog;
 use crate::error::{Error, Result};
 use crate::wal::WalWriter;
 
-/// The engine without its thread and its directory lock.
+/// The engine without its threads and its directory lock.
 #[derive(Debug)]
 pub(super) struct Core {
     /// Shared with the closures that the log runs when a commit is safe.
@@ -18,6 +21,12 @@ pub(super) struct Core {
     /// Held for a whole flush.
     pub(super) flush: Mutex<()>,
     pub(super) flush_signal: FlushSignal,
+    /// Compactions and retention, one at a time.
+    pub(super) maintenance: Mutex<Compactor>,
+    pub(super) maintenance_signal: MaintenanceSignal,
+    pub(super) tasks: TaskLog,
+    /// Shared by writes; held alone while the type of a column changes, when no row of the old type may be in memory.
+    pub(super) widening: RwLock<()>,
     /// Read-locked by every call that changes something, for as long as it runs: the directory is not given free while
     /// one is under way.
     pub(super) closed: RwLock<bool>,

@@ -7,13 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use arrow_array::Array;
 
 use super::core::Core;
 use super::stats::Counters;
 use super::store::Store;
+use super::task_log::{TaskKind, TaskResult};
 use crate::error::{Error, Result};
 use crate::manifest::{ManifestEdit, SegmentMeta};
 use crate::memtable::{Memtable, MemtableKey, SeriesBuffer, TimeOrder};
@@ -33,7 +33,8 @@ impl Core {
         result
     }
 
-    fn flush_locked(&self) -> Result<()> {
+    /// The same for a caller that holds the `flush` lock.
+    pub(super) fn flush_locked(&self) -> Result<()> {
         let store = &self.store;
         // Files of the log without rows, of dropped tables or damaged ones, go with the next flush too.
         if store.memtables.rows() == 0 && !self.wal.has_sealed_files() {
@@ -46,56 +47,73 @@ impl Core {
             sealed_lsn = last;
             frozen = store.memtables.freeze();
         })?;
-        store.flush_memtables(&frozen, sealed_lsn)?;
-        self.wal.remove_up_to(sealed_lsn)
+        self.tasks.run(TaskKind::Flush, || {
+            let rows = frozen.iter().map(|memtable| memtable.rows()).sum();
+            let bytes_in = frozen.iter().map(|memtable| memtable.bytes()).sum();
+            let bytes_out = store.flush_memtables(&frozen, sealed_lsn)?;
+            Ok::<_, Error>(Some(TaskResult { bytes_in, bytes_out, rows }))
+        })?;
+        self.wal.remove_up_to(sealed_lsn)?;
+        self.maintenance_signal.request_turn();
+        Ok(())
     }
 }
 
 impl Store {
-    /// Writes frozen memtables, which hold the commits up to `flushed_lsn`, and publishes the segment. One at a time.
+    /// Writes frozen memtables, which hold the commits up to `flushed_lsn`, and publishes the segment; returns its bytes.
+    /// One at a time.
     ///
     /// The manifest is locked only to record the result: tables are created and changed while the segment is written.
-    pub(super) fn flush_memtables(&self, frozen: &[Arc<Memtable>], flushed_lsn: Lsn) -> Result<()> {
-        let next_id = self.manifest.lock().state().next_segment_id.0;
-        let id = SegmentId(self.segment_ids_used.load(Ordering::Relaxed).max(next_id));
-        self.segment_ids_used.store(id.next().0, Ordering::Relaxed);
+    pub(super) fn flush_memtables(&self, frozen: &[Arc<Memtable>], flushed_lsn: Lsn) -> Result<u64> {
+        let mut bytes_out = 0;
+        let id = self.take_segment_id();
         let written = match self.write_segment(id, frozen, &self.memtables.version())? {
             None => None,
-            Some(meta) => match Segment::open(Arc::clone(&self.io), &self.dir.segment(id), id, meta.file_len) {
-                Ok(segment) => Some((meta, Arc::new(segment))),
-                Err(error) => {
-                    // No manifest record names it.
-                    self.io.remove(&self.dir.segment(id))?;
-                    return Err(error);
-                }
-            },
+            Some(meta) => Some((self.open_written(&meta)?, meta)),
         };
 
         let mut manifest = self.manifest.lock();
-        let version = self.memtables.version();
         let mut edits = Vec::with_capacity(2);
-        let mut segments = version.segments.clone();
-        if let Some((meta, segment)) = written {
-            Counters::add(&self.counters.flushed_bytes, meta.file_len);
-            segments.insert(id, segment);
-            edits.push(ManifestEdit::AddSegment(meta));
+        let mut added = Vec::with_capacity(1);
+        if let Some((segment, mut meta)) = written {
+            bytes_out = meta.file_len;
+            Counters::add(&self.counters.flushed_bytes, bytes_out);
+            // A table that was dropped meanwhile has no rows any more.
+            meta.sections.retain(|section| manifest.state().tables.contains_key(&section.table));
+            if meta.sections.is_empty() {
+                segment.mark_obsolete();
+            } else {
+                added.push(segment);
+                edits.push(ManifestEdit::AddSegment(meta));
+            }
         }
         edits.push(ManifestEdit::FlushedLsn(flushed_lsn));
         if let Err(error) = manifest.append(&edits) {
             self.unnamed_segments.lock().push(id);
             return Err(error);
         }
-        let schemas: Vec<_> = version.schemas().cloned().collect();
-        let next = Version::new(schemas, segments, version.damaged.clone(), Some(&version));
+        let next = self.next_version(&manifest, added);
         self.memtables.publish_flush(next, frozen);
         Counters::add(&self.counters.flushes, 1);
         self.memory.refresh(|| self.memtables.bytes());
         self.remove_unnamed_segments();
-        Ok(())
+        Ok(bytes_out)
+    }
+
+    /// Opens a segment that was just written. When that fails the file goes: no manifest record names it.
+    pub(super) fn open_written(&self, meta: &SegmentMeta) -> Result<Arc<Segment>> {
+        let path = self.dir.segment(meta.id);
+        match Segment::open(Arc::clone(&self.io), &path, meta.id, meta.file_len) {
+            Ok(segment) => Ok(Arc::new(segment)),
+            Err(error) => {
+                self.io.remove(&path)?;
+                Err(error)
+            }
+        }
     }
 
     /// After a successful append the manifest is known, and it does not name the files of failed ones.
-    fn remove_unnamed_segments(&self) {
+    pub(super) fn remove_unnamed_segments(&self) {
         for id in self.unnamed_segments.lock().drain(..) {
             if let Err(error) = self.io.remove(&self.dir.segment(id)) {
                 // The next open finds it.
@@ -113,9 +131,9 @@ impl Store {
             let Some(table) = version.tables.get(&key.table) else { continue };
             if open_table.as_ref().is_none_or(|open| open.id != key.table) {
                 if open_table.is_some() {
-                    writer.end_section()?;
+                    writer.end_table()?;
                 }
-                writer.begin_section(&table.schema)?;
+                writer.begin_table(&table.schema)?;
                 open_table = Some(Arc::clone(&table.schema));
             }
             push_series(&mut writer, &table.schema, &key, &buffers)?;
@@ -125,7 +143,7 @@ impl Store {
             // Dropping the writer removes its temporary file.
             return Ok(None);
         }
-        writer.end_section()?;
+        writer.end_table()?;
         writer.finish().map(Some)
     }
 }

@@ -6,18 +6,24 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
+use super::alter::TableChange;
 use super::background;
 use super::catalog::IfExists;
+use super::compaction::Effort;
 use super::core::Core;
+use super::delete::DeleteReceipt;
+use super::inventory::SegmentInfo;
+use super::maintenance;
 use super::open;
 use super::options::{Ack, Background, EngineOptions, WriteReceipt};
 use super::recovery_report::{RecoveryEvent, RecoveryReport};
 use super::scrub::{Corruption, ScrubReport};
 use super::stats::EngineStats;
+use super::task_log::TaskRecord;
 use crate::error::{Error, Result};
 use crate::io::{Io, IoLock, RealIo};
-use crate::snapshot::Snapshot;
-use crate::types::{FieldType, SeriesBatch, TableId, TableSchema, TableSpec};
+use crate::snapshot::{Snapshot, TagFilter};
+use crate::types::{FieldType, SeriesBatch, TableId, TableSchema, TableSpec, TimeRange, Tombstone};
 
 /// One open database directory. All methods may be called from several threads.
 ///
@@ -26,7 +32,8 @@ use crate::types::{FieldType, SeriesBatch, TableId, TableSchema, TableSpec};
 pub struct Engine {
     core: Arc<Core>,
     report: RecoveryReport,
-    flusher: Mutex<Option<JoinHandle<()>>>,
+    /// The flush and the maintenance thread.
+    threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held until the close, so that no other process writes.
     lock: Mutex<Option<Box<dyn IoLock>>>,
 }
@@ -47,14 +54,14 @@ impl Engine {
     /// As [`Engine::open`].
     pub fn open_with(io: Arc<dyn Io>, dir: &Path, options: EngineOptions) -> Result<Self> {
         let opened = open::open(io, dir, options)?;
-        let flusher = match options.background {
-            Background::Thread => Some(background::spawn(&opened.core)?),
-            Background::Caller => None,
+        let threads = match options.background {
+            Background::Thread => vec![background::spawn(&opened.core)?, maintenance::spawn(&opened.core)?],
+            Background::Caller => Vec::new(),
         };
         Ok(Self {
             core: opened.core,
             report: opened.report,
-            flusher: Mutex::new(flusher),
+            threads: Mutex::new(threads),
             lock: Mutex::new(Some(opened.lock)),
         })
     }
@@ -164,12 +171,65 @@ impl Engine {
         self.core.flush()
     }
 
+    /// Deletes the rows of a table whose time is in `range` and whose tags satisfy `filter`. They are gone for every later
+    /// snapshot, durably, when this returns; their space comes back with compaction.
+    ///
+    /// # Errors
+    /// `TableNotFound`; `Corruption` when the rows cannot be counted; `Io`.
+    pub fn delete(&self, table: TableId, filter: &TagFilter, range: TimeRange) -> Result<DeleteReceipt> {
+        let _open = self.core.stay_open()?;
+        self.core.delete(table, filter, range)
+    }
+
+    /// Changes a table.
+    ///
+    /// # Errors
+    /// `TableNotFound`, `TableExists`; `InvalidInput` for a change that the table does not allow; `Io`.
+    pub fn alter_table(&self, table: TableId, change: &TableChange) -> Result<Arc<TableSchema>> {
+        let _open = self.core.stay_open()?;
+        self.core.alter_table(table, change)
+    }
+
+    /// Does the background work that is due now: retention, and compactions that pay.
+    ///
+    /// # Errors
+    /// `Io`, `Corruption`; what was done before stays done.
+    pub fn maintain(&self) -> Result<()> {
+        let _open = self.core.stay_open()?;
+        self.core.maintain(Effort::Background)
+    }
+
+    /// Flushes and merges every partition to one run, as far as memory allows.
+    ///
+    /// # Errors
+    /// `Io`, `Corruption`; what was done before stays done.
+    pub fn compact(&self) -> Result<()> {
+        let _open = self.core.stay_open()?;
+        self.core.flush()?;
+        self.core.maintain(Effort::Full)
+    }
+
+    /// The segments, oldest file first.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        self.core.segments()
+    }
+
+    /// The deletes that still hide rows.
+    pub fn tombstones(&self) -> Vec<Tombstone> {
+        self.core.tombstones()
+    }
+
+    /// Background work that ended lately, oldest first, then what runs now.
+    pub fn tasks(&self) -> Vec<TaskRecord> {
+        self.core.tasks.records()
+    }
+
     /// Figures since the open.
     pub fn stats(&self) -> EngineStats {
         self.core.stats()
     }
 
-    /// Flushes, stops the background thread and gives the directory free. A second call does nothing.
+    /// Flushes, stops the background threads and gives the directory free. A second call does nothing.
     ///
     /// # Errors
     /// `Io` from the flush; the engine is closed all the same, and the log keeps the rows for the next open.
@@ -180,9 +240,10 @@ impl Engine {
             return Ok(());
         }
         self.core.flush_signal.stop();
-        if let Some(flusher) = self.flusher.lock().take() {
+        self.core.maintenance_signal.stop();
+        for thread in self.threads.lock().drain(..) {
             // A panic of the thread was printed when it happened; the flush below does its work.
-            let _ = flusher.join();
+            let _ = thread.join();
         }
         let flushed = self.core.flush();
         let log_closed = self.core.wal.close();

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::memtable::Memtable;
 use crate::snapshot::{Snapshot, Version};
-use crate::types::{CommitSeq, SeriesBatch};
+use crate::types::{CommitSeq, SeriesBatch, TableId};
 
 /// The current version and memtables, and the order of commits.
 #[derive(Debug)]
@@ -99,6 +99,11 @@ impl MemtableSet {
             .filter(|memtable| !flushed.iter().any(|flushed| Arc::ptr_eq(flushed, memtable)))
             .cloned()
             .collect();
+    }
+
+    /// Whether a memtable has rows of a table.
+    pub(super) fn has_rows_of(&self, table: TableId) -> bool {
+        self.state.read().memtables.iter().any(|memtable| memtable.series_with_prefix(table, &[]).next().is_some())
     }
 
     /// Bytes in all memtables.

@@ -1,22 +1,31 @@
 //! The engine: tables, commits, flushes and snapshots of one database directory.
 //!
-//! Locks, in the order in which they are taken: `flush` (one flush at a time), the WAL's own, `manifest`, `apply` (one
-//! commit at a time goes into the memtable), `state` (which version and memtables are current; held for a pointer
-//! swap). Readers take `state` alone, and only to clone two pointers.
+//! Locks, in the order in which they are taken: `closed`, `widening` (shared by writes), `maintenance` (one compaction or
+//! retention run at a time), `flush` (one flush at a time), the WAL's own, `manifest`, `apply` (one commit at a time goes
+//! into the memtable), `state` (which version and memtables are current; held for a pointer swap). Readers take `state`
+//! alone, and only to clone two pointers.
 
+mod alter;
 mod background;
 mod batch_check;
 mod catalog;
+mod compaction;
 mod core;
 mod database_dir;
+mod delete;
 mod flush;
 mod handle;
+mod inventory;
 #[cfg(test)]
 mod log_bound_tests;
 #[cfg(test)]
 mod log_damage_tests;
+mod maintenance;
 mod memory;
 mod memtable_set;
+#[cfg(any(test, feature = "testing"))]
+#[allow(clippy::unwrap_used, reason = "a model that fails must say so")]
+pub mod model;
 mod open;
 mod options;
 mod quarantine;
@@ -28,19 +37,25 @@ mod repair;
 #[cfg(test)]
 mod repair_tests;
 mod rescue;
+mod retention;
 mod salvage;
 mod scrub;
 mod stats;
 mod store;
+mod task_log;
 #[cfg(test)]
 mod tests;
 mod verify;
 mod write;
 
+pub use alter::TableChange;
+pub use delete::DeleteReceipt;
 pub use handle::Engine;
+pub use inventory::SegmentInfo;
 pub use options::{Ack, Background, EngineOptions, WriteReceipt};
 pub use recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severity};
 pub use repair::{RepairMode, RepairReport, repair};
 pub use scrub::{Corruption, ScrubReport};
 pub use stats::EngineStats;
+pub use task_log::{TaskKind, TaskRecord};
 pub use verify::{Finding, RepairStep, VerifyReport, verify};

@@ -15,6 +15,7 @@ use super::background::FlushSignal;
 use super::batch_check::check_batch;
 use super::core::Core;
 use super::database_dir::DatabaseDir;
+use super::maintenance::MaintenanceSignal;
 use super::memory::MemoryGate;
 use super::memtable_set::MemtableSet;
 use super::options::EngineOptions;
@@ -24,6 +25,7 @@ use super::recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severi
 use super::salvage::{LeftoverFate, made_up_table, open_manifest};
 use super::stats::Counters;
 use super::store::Store;
+use super::task_log::TaskLog;
 use crate::error::{Error, Result};
 use crate::io::{Io, IoLock, create_dir_synced};
 use crate::manifest::{ManifestState, SegmentMeta};
@@ -89,6 +91,10 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
         wal,
         flush: Mutex::new(()),
         flush_signal: FlushSignal::default(),
+        maintenance: Mutex::default(),
+        maintenance_signal: MaintenanceSignal::default(),
+        tasks: TaskLog::new(options.clock),
+        widening: RwLock::default(),
         closed: RwLock::new(false),
     };
     Ok(Opened { core: Arc::new(core), lock, report })
@@ -182,7 +188,9 @@ fn open_segments(io: &Arc<dyn Io>, dir: &DatabaseDir, state: &ManifestState, rep
     let mut segments = BTreeMap::new();
     let mut damaged = BTreeMap::new();
     for (id, meta) in &state.segments {
-        match Segment::open(Arc::clone(io), &dir.segment(*id), *id, meta.file_len) {
+        let opened = Segment::open(Arc::clone(io), &dir.segment(*id), *id, meta.file_len)
+            .and_then(|segment| segment.check_sections(meta).map(|()| segment));
+        match opened {
             Ok(segment) => {
                 segments.insert(*id, Arc::new(segment));
             }
@@ -191,18 +199,13 @@ fn open_segments(io: &Arc<dyn Io>, dir: &DatabaseDir, state: &ManifestState, rep
                 let found = format!("the segment cannot be opened: {error}");
                 let event = RecoveryEvent::new(RecoveryKind::SegmentDamaged, Severity::Loss, &damage.path, found);
                 let event = event.done("it is set aside: queries of its tables and times fail, others do not");
-                report.add(RecoveryEvent {
-                    tables: meta.tables.clone(),
-                    time_range: Some(meta.time_range),
-                    rows: Some(meta.row_count),
-                    ..event
-                });
+                report.add(event.of_segment(meta));
                 report.damaged_segments.push((*id, error.to_string()));
                 damaged.insert(*id, Arc::new(damage));
             }
         }
     }
-    Version::new(state.tables.values().cloned(), segments, damaged, None)
+    Version::new(state, segments, damaged, None)
 }
 
 /// What is known of a segment that cannot be opened.
@@ -211,7 +214,7 @@ fn damaged_segment(dir: &DatabaseDir, meta: &SegmentMeta, error: &Error) -> Dama
     DamagedSegment {
         path: dir.segment(meta.id),
         offset,
-        sections: meta.tables.iter().map(|table| (*table, meta.time_range)).collect(),
+        sections: meta.sections.iter().map(|section| (section.table, section.time_range)).collect(),
         reason: error.to_string(),
     }
 }

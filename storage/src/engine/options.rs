@@ -1,6 +1,6 @@
 //! Options of an engine and what a write returns.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::types::{CommitSeq, Lsn};
 
@@ -29,18 +29,19 @@ pub struct WriteReceipt {
     pub lsn: Option<Lsn>,
 }
 
-/// Who runs flushes.
+/// Who runs flushes, compactions and retention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Background {
-    /// A thread of the engine.
+    /// Threads of the engine.
     #[default]
     Thread,
-    /// The write that fills the memtable; deterministic, for tests on a simulated disk.
+    /// The write that fills the memtable flushes it, and [`Engine::maintain`](super::Engine::maintain) does the rest when
+    /// it is called; deterministic, for tests on a simulated disk.
     Caller,
 }
 
 /// Options of an engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct EngineOptions {
     /// Memtables may take this much; above it writes wait, then fail with `Backpressure`.
     pub memtable_bytes_max: u64,
@@ -53,8 +54,11 @@ pub struct EngineOptions {
     pub wal_file_bytes_max: u64,
     /// How long a write waits for memory.
     pub write_deadline: Duration,
-    /// Who runs flushes.
+    /// Who runs flushes, compactions and retention.
     pub background: Background,
+    /// The time now in nanoseconds since the epoch: what retention counts from, and how long a partition was left alone.
+    /// It orders nothing.
+    pub clock: fn() -> i64,
 }
 
 impl EngineOptions {
@@ -71,7 +75,16 @@ impl EngineOptions {
             wal_file_bytes_max: 64 * MIB,
             write_deadline: Duration::from_secs(30),
             background: Background::Thread,
+            clock: system_clock,
         }
+    }
+}
+
+/// The clock of the machine.
+fn system_clock() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
+use crate::manifest::SegmentMeta;
 use crate::types::{Lsn, SegmentId, TableId, TimeRange};
 use crate::wal::{Contents, Loss, WalDamage};
 
@@ -125,6 +126,19 @@ impl RecoveryEvent {
 
     pub(crate) fn done(mut self, done: impl Into<String>) -> Self {
         self.done = done.into();
+        self
+    }
+
+    /// Says which rows a segment holds.
+    pub(crate) fn of_segment(mut self, meta: &SegmentMeta) -> Self {
+        self.tables = meta.sections.iter().map(|section| section.table).collect();
+        self.tables.dedup();
+        let hull = |a: TimeRange, b: TimeRange| TimeRange {
+            start_ns: a.start_ns.min(b.start_ns),
+            end_ns: a.end_ns.max(b.end_ns),
+        };
+        self.time_range = meta.sections.iter().map(|section| section.time_range).reduce(hull);
+        self.rows = Some(meta.row_count());
         self
     }
 

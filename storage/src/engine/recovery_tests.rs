@@ -105,6 +105,36 @@ fn a_missing_manifest_is_rebuilt_and_never_taken_for_a_new_database() {
 }
 
 #[test]
+fn an_adopted_segment_stands_where_it_stood_in_the_order_of_commits() {
+    use crate::segment::{SegmentOrigin, SegmentWriter};
+    use crate::types::{SegmentId, SeriesKey, TombstoneId};
+    let io = SimIo::new();
+    let engine = open(&io);
+    let table = engine.create_table(&spec(Dedup::Last)).unwrap();
+    for value in [1, 2] {
+        write(&engine, &[("a", 1, Some(value))]);
+        engine.flush().unwrap();
+    }
+    drop(engine);
+    // What a compaction of the first segment would leave: a later file of earlier commits.
+    let id = SegmentId(9);
+    let origin = SegmentOrigin { commit_order: 1, deletes_applied: TombstoneId(5) };
+    let path = file("segments/0000000000000009.seg");
+    let mut writer = SegmentWriter::create_with_origin(Arc::new(io.clone()), &path, id, origin).unwrap();
+    writer.begin_table(&table).unwrap();
+    let values: arrow_array::ArrayRef = Arc::new(arrow_array::Int64Array::from(vec![1]));
+    writer.push_series(&SeriesKey::from_tags([Some(&b"a"[..])]), &[1], &[(table.fields[0].id, values)]).unwrap();
+    writer.end_table().unwrap();
+    writer.finish().unwrap();
+    io.remove(&file("segments/0000000000000001.seg")).unwrap();
+    io.remove(&file("MANIFEST")).unwrap();
+    let engine = open(&io);
+    assert_eq!(rows_of(&engine), expected(&[("a", 1, Some(2))]));
+    let state = crate::manifest::survey(&io, Path::new(DIR)).unwrap().state;
+    assert_eq!((state.segments[&id].commit_order, state.next_tombstone_id), (1, TombstoneId(5)));
+}
+
+#[test]
 fn tables_that_only_the_log_knows_get_a_made_up_name() {
     let io = SimIo::new();
     let engine = open(&io);

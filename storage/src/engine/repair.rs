@@ -17,9 +17,9 @@ use super::options::{Background, EngineOptions};
 use super::quarantine::{copy, last_set_aside, set_aside};
 use super::recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severity};
 use super::rescue::rescue;
-use super::salvage::{meta_of, open_manifest};
+use super::salvage::open_manifest;
 use super::scrub::unreadable_part;
-use super::verify::{RepairStep, VerifyReport, check, lock};
+use super::verify::{RepairStep, VerifyReport, check, corrected, lock};
 use crate::error::{Error, Result};
 use crate::io::{Io, OpenMode};
 use crate::manifest::{ManifestEdit, SegmentMeta};
@@ -151,7 +151,7 @@ fn mend_segment(
 ) -> Result<(RecoveryEvent, Option<SegmentMeta>)> {
     let path = dir.segment(meta.id);
     let event = RecoveryEvent::new(RecoveryKind::SegmentDamaged, Severity::Loss, &path, meaning);
-    let event = RecoveryEvent { tables: meta.tables.clone(), time_range: Some(meta.time_range), ..event };
+    let event = RecoveryEvent { rows: None, ..event.of_segment(meta) };
     let open = || {
         let file_len = io.open(&path, OpenMode::Read)?.len()?;
         Segment::open(Arc::clone(io), &path, meta.id, file_len)
@@ -159,19 +159,20 @@ fn mend_segment(
     Ok(match change {
         Change::Forget => match open_in_quarantine(io, dir, meta.id)? {
             // A repair that was cut off has moved it.
-            Some(damaged) => rescued(event, rescue(io, &path, meta.id, &damaged)?, &damaged),
+            Some(damaged) => rescued(event, rescue(io, &path, meta, &damaged)?, meta),
             None => {
-                let event = RecoveryEvent { rows: Some(meta.row_count), ..event };
+                let event = RecoveryEvent { rows: Some(meta.row_count()), ..event };
                 (event.done("it was removed from the manifest; its rows are lost"), None)
             }
         },
         Change::Correct => {
             let event = RecoveryEvent { severity: Severity::Warning, ..event };
-            (event.done("the manifest has what the segment says"), Some(meta_of(&open()?)))
+            let corrected = Some(corrected(meta, &open()?)).filter(|meta| !meta.sections.is_empty());
+            (event.done("the manifest has what the segment says"), corrected)
         }
         Change::GiveUp => {
             let kept = Some(set_aside(io.as_ref(), dir, &path)?);
-            let event = RecoveryEvent { rows: Some(meta.row_count), kept, ..event };
+            let event = RecoveryEvent { rows: Some(meta.row_count()), kept, ..event };
             (event.done("it was moved; its rows are lost"), None)
         }
         Change::Rescue => {
@@ -179,7 +180,7 @@ fn mend_segment(
             let kept = set_aside(io.as_ref(), dir, &path)?;
             let event = RecoveryEvent { kept: Some(kept), ..event };
             // The open file is still there, under its new name.
-            rescued(event, rescue(io, &path, meta.id, &damaged)?, &damaged)
+            rescued(event, rescue(io, &path, meta, &damaged)?, meta)
         }
     })
 }
@@ -188,10 +189,10 @@ fn mend_segment(
 fn rescued(
     event: RecoveryEvent,
     rescued: Option<SegmentMeta>,
-    damaged: &Segment,
+    before: &SegmentMeta,
 ) -> (RecoveryEvent, Option<SegmentMeta>) {
-    let rows = rescued.as_ref().map_or(0, |rescued| rescued.row_count);
-    let lost = damaged.row_count().saturating_sub(rows);
+    let rows = rescued.as_ref().map_or(0, SegmentMeta::row_count);
+    let lost = before.row_count().saturating_sub(rows);
     let severity = if lost > 0 { Severity::Loss } else { Severity::Warning };
     let done = format!("it was moved; {rows} of its rows were written anew, {lost} are lost");
     (RecoveryEvent { severity, rows: Some(lost), ..event.done(done) }, rescued)

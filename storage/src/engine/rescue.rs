@@ -14,28 +14,44 @@ use crate::error::{Error, Result};
 use crate::io::Io;
 use crate::manifest::SegmentMeta;
 use crate::segment::{Section, Segment, SegmentWriter};
-use crate::types::{ColumnId, SegmentId};
+use crate::types::ColumnId;
 
-/// Writes what can be read of `damaged` to `path`, as a segment of the same id; `None` when nothing can.
+/// Writes what can be read of the sections that `meta` names to `path`, as a segment of the same id, order and deletes;
+/// `None` when nothing can.
 ///
 /// A crash leaves a temporary file, or the whole new one.
 ///
 /// # Errors
 /// `Io`.
-pub(super) fn rescue(io: &Arc<dyn Io>, path: &Path, id: SegmentId, damaged: &Segment) -> Result<Option<SegmentMeta>> {
-    let mut writer = SegmentWriter::create(Arc::clone(io), path, id)?;
+pub(super) fn rescue(
+    io: &Arc<dyn Io>,
+    path: &Path,
+    meta: &SegmentMeta,
+    damaged: &Segment,
+) -> Result<Option<SegmentMeta>> {
+    let mut writer = SegmentWriter::create_with_origin(Arc::clone(io), path, meta.id, damaged.origin())?;
+    let mut open_table = None;
     let mut has_rows = false;
     for section in damaged.sections() {
+        let is_named = meta.sections.iter().any(|one| one.is_at(section.table_id(), section.partition_start_ns()));
         // A section that does not say what its columns are is of no use.
-        let Some(schema) = unless_damaged(section.written_schema())? else { continue };
+        let Some(schema) = unless_damaged(section.written_schema())?.filter(|_| is_named) else { continue };
         let readable = readable_vectors(section)?;
-        writer.begin_section(&schema)?;
+        // The sections of a table follow each other.
+        if open_table != Some(schema.id) {
+            if open_table.replace(schema.id).is_some() {
+                writer.end_table()?;
+            }
+            writer.begin_table(&schema)?;
+        }
         for series in 0..section.series_count() {
             let Some((times, columns)) = rows_of(section, series, &readable)? else { continue };
             writer.push_series(&section.series_key(series), &times, &columns)?;
             has_rows = true;
         }
-        writer.end_section()?;
+    }
+    if open_table.is_some() {
+        writer.end_table()?;
     }
     if has_rows { writer.finish().map(Some) } else { Ok(None) }
 }

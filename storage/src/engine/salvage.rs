@@ -23,7 +23,7 @@ use crate::manifest::{
     Manifest, ManifestCondition, ManifestState, ManifestSurvey, SegmentMeta, replace_salvaged, survey,
 };
 use crate::segment::Segment;
-use crate::types::{SegmentId, TableId, TableSchema, TimeRange};
+use crate::types::{SegmentId, TableId, TableSchema};
 use crate::wal::{last_lsn_before_log, read_commits};
 
 /// What becomes of files in `segments/` that the manifest does not name.
@@ -115,6 +115,8 @@ pub(super) fn rebuild(
     rebuilt.forget_gone_segments(&files);
     rebuilt.tables_of_the_log()?;
     rebuilt.make_names_distinct();
+    let state = &mut rebuilt.state;
+    state.tombstones.retain(|_, tombstone| state.tables.contains_key(&tombstone.table));
     // A file of the log goes only when its commits are in segments.
     let flushed = last_lsn_before_log(io.as_ref(), &dir.wal())?.unwrap_or_default();
     rebuilt.state.flushed_lsn = rebuilt.state.flushed_lsn.max(flushed);
@@ -164,13 +166,9 @@ impl Rebuilt<'_> {
             }
             Err(error) => return Err(error),
         };
-        let mut has_tables = false;
         for section in segment.sections() {
             match section.written_schema() {
-                Ok(schema) if !self.survey.is_dropped(schema.id) => {
-                    has_tables = true;
-                    self.table_of_segment(&path, schema);
-                }
+                Ok(schema) if !self.survey.is_dropped(schema.id) => self.table_of_segment(&path, schema),
                 Ok(_) => {}
                 Err(error) if is_named => tracing::warn!(%error, "a section does not say its schema"),
                 Err(error) => {
@@ -179,27 +177,28 @@ impl Rebuilt<'_> {
                 }
             }
         }
-        // One whose tables are all dropped holds nothing that anybody asks for.
-        if !is_named && has_tables {
-            self.adopt(&path, &segment);
+        let mut meta = segment.meta();
+        // New deletes must not have ids that count as applied.
+        self.state.next_tombstone_id = self.state.next_tombstone_id.max(meta.deletes_applied);
+        if !is_named {
+            meta.sections.retain(|section| !self.survey.is_section_gone(id, section));
+            self.adopt(&path, meta);
         }
         Ok(())
     }
 
-    fn adopt(&mut self, path: &std::path::Path, segment: &Segment) {
-        let meta = meta_of(segment);
+    fn adopt(&mut self, path: &std::path::Path, meta: SegmentMeta) {
+        // One whose sections are all removed holds nothing that anybody asks for.
+        if meta.sections.is_empty() {
+            return;
+        }
         let found = "no surviving record names the segment, nor says that it was removed";
         let event = RecoveryEvent::new(RecoveryKind::SegmentAdopted, Severity::Warning, path, found);
         let event = event.done(
             "it is part of the database again. If a lost record had removed it, rows that were deleted are back, and in \
              tables that keep duplicates rows may be there twice",
         );
-        self.events.push(RecoveryEvent {
-            tables: meta.tables.clone(),
-            time_range: Some(meta.time_range),
-            rows: Some(meta.row_count),
-            ..event
-        });
+        self.events.push(event.of_segment(&meta));
         self.state.segments.insert(meta.id, meta);
     }
 
@@ -239,8 +238,7 @@ impl Rebuilt<'_> {
             let path = self.dir.segment(id);
             let event = RecoveryEvent::new(RecoveryKind::SegmentGone, Severity::Warning, &path, found);
             let event = event.done("it is taken for removed by a lost record; if the file was lost, its rows are");
-            let (tables, time_range, rows) = (meta.tables, Some(meta.time_range), Some(meta.row_count));
-            self.events.push(RecoveryEvent { tables, time_range, rows, ..event });
+            self.events.push(event.of_segment(&meta));
         }
     }
 
@@ -294,20 +292,6 @@ pub(super) fn made_up_table(log: &std::path::Path, schema: &TableSchema) -> Reco
     let event = RecoveryEvent::new(RecoveryKind::TableRecovered, Severity::Warning, log, found);
     let done = format!("they are in table '{}', whose unknown columns are named after their numbers", schema.name);
     RecoveryEvent { tables: vec![schema.id], ..event.done(done) }
-}
-
-/// What the manifest says of a segment, from the segment itself.
-pub(super) fn meta_of(segment: &Segment) -> SegmentMeta {
-    let ranges = segment.sections().iter().map(|section| section.time_range());
-    let hull =
-        |a: TimeRange, b: TimeRange| TimeRange { start_ns: a.start_ns.min(b.start_ns), end_ns: a.end_ns.max(b.end_ns) };
-    SegmentMeta {
-        id: segment.id(),
-        file_len: segment.file_len(),
-        row_count: segment.row_count(),
-        tables: segment.sections().iter().map(|section| section.table_id()).collect(),
-        time_range: ranges.reduce(hull).unwrap_or(TimeRange::ALL),
-    }
 }
 
 /// Says what is damaged in the manifest.

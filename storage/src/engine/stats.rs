@@ -11,6 +11,8 @@ pub(super) struct Counters {
     pub(super) flushes: AtomicU64,
     pub(super) flush_failures: AtomicU64,
     pub(super) flushed_bytes: AtomicU64,
+    pub(super) compactions: AtomicU64,
+    pub(super) compacted_bytes: AtomicU64,
 }
 
 impl Counters {
@@ -32,12 +34,19 @@ pub struct EngineStats {
     pub flush_failures: u64,
     /// Bytes of segments that flushes wrote.
     pub flushed_bytes: u64,
+    /// Compactions that ended well.
+    pub compactions: u64,
+    /// Bytes of segments that compactions wrote; this and the flushed bytes, divided by the flushed bytes, is the write
+    /// amplification.
+    pub compacted_bytes: u64,
     /// Syncs of the write-ahead log.
     pub wal_syncs: u64,
     /// Bytes in files of the write-ahead log.
     pub wal_bytes: u64,
     /// Bytes in memtables.
     pub memtable_bytes: u64,
+    /// Writes wait while memtables have this much.
+    pub memtable_bytes_max: u64,
     /// Rows in memtables, before duplicates are resolved.
     pub memtable_rows: u64,
     /// Segments.
@@ -59,9 +68,12 @@ impl Core {
             flushes: load(&counters.flushes),
             flush_failures: load(&counters.flush_failures),
             flushed_bytes: load(&counters.flushed_bytes),
+            compactions: load(&counters.compactions),
+            compacted_bytes: load(&counters.compacted_bytes),
             wal_syncs: self.wal.sync_count(),
             wal_bytes: self.wal.total_bytes(),
             memtable_bytes: self.store.memtables.bytes(),
+            memtable_bytes_max: self.store.options.memtable_bytes_max,
             memtable_rows: self.store.memtables.rows(),
             segments: version.segments.len() as u64,
             segment_bytes: version.segments.values().map(|segment| segment.file_len()).sum(),

@@ -1,7 +1,7 @@
 //! Rows, segments and manifest of a database, without its write-ahead log: what replay needs and the engine shares.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -12,7 +12,8 @@ use super::options::EngineOptions;
 use super::stats::Counters;
 use crate::io::Io;
 use crate::manifest::Manifest;
-use crate::snapshot::Snapshot;
+use crate::segment::Segment;
+use crate::snapshot::{Snapshot, Version};
 use crate::types::{CommitSeq, SegmentId, SeriesBatch};
 
 /// Everything of an engine below the log.
@@ -35,6 +36,34 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn snapshot(&self) -> Snapshot {
         self.memtables.snapshot()
+    }
+
+    /// The version that `manifest` describes, with the segments of the current one and those just `added`. The files of
+    /// segments that it no longer has are marked: they go when the last snapshot that reads them goes.
+    pub(super) fn next_version(&self, manifest: &Manifest, added: Vec<Arc<Segment>>) -> Version {
+        let state = manifest.state();
+        let current = self.memtables.version();
+        let mut segments = current.segments.clone();
+        segments.extend(added.into_iter().map(|segment| (segment.id(), segment)));
+        segments.retain(|id, segment| {
+            let is_kept = state.segments.contains_key(id);
+            if !is_kept {
+                segment.mark_obsolete();
+            }
+            is_kept
+        });
+        let mut damaged = current.damaged.clone();
+        damaged.retain(|id, _| state.segments.contains_key(id));
+        Version::new(state, segments, damaged, Some(&current))
+    }
+
+    /// An id for a segment file that no other file has or had.
+    pub(super) fn take_segment_id(&self) -> SegmentId {
+        // Under the lock of the manifest, so that two callers do not get the same.
+        let manifest = self.manifest.lock();
+        let id = self.segment_ids_used.load(Ordering::Relaxed).max(manifest.state().next_segment_id.0);
+        self.segment_ids_used.store(id + 1, Ordering::Relaxed);
+        SegmentId(id)
     }
 
     /// Makes a commit visible and returns its sequence number.

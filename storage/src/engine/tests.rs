@@ -416,3 +416,12 @@ fn a_close_waits_for_writes_and_sends_away_those_that_wait_for_memory() {
     });
     assert_eq!(read(&open(dir.path()).snapshot()).len(), acknowledged);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 400, max_shrink_iters: 20_000, ..Default::default() })]
+
+    #[test]
+    fn any_sequence_of_operations_shows_what_the_oracle_shows(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600)) {
+        model::run(&bytes);
+    }
+}

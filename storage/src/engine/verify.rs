@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::database_dir::DatabaseDir;
 use super::recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severity};
-use super::salvage::{meta_of, needs_salvage, rebuild, segment_files};
+use super::salvage::{needs_salvage, rebuild, segment_files};
 use super::scrub::unreadable_part;
 use crate::error::{Error, Result};
 use crate::io::{DryIo, Io, IoLock, OpenMode};
@@ -110,8 +110,8 @@ impl Finding {
     }
 
     fn of_segment(self, meta: &SegmentMeta) -> Self {
-        let (tables, time_range) = (meta.tables.clone(), Some(meta.time_range));
-        Self { tables, time_range, rows: Some(meta.row_count), ..self }
+        let event = RecoveryEvent::new(self.kind, self.severity, &self.file, "").of_segment(meta);
+        Self { tables: event.tables, time_range: event.time_range, rows: event.rows, ..self }
     }
 }
 
@@ -249,18 +249,25 @@ fn check_segment(io: &Arc<dyn Io>, dir: &DatabaseDir, meta: &SegmentMeta, report
 
 /// What the manifest says of a segment and the segment does not.
 fn disagreement(meta: &SegmentMeta, segment: &Segment) -> Option<String> {
-    let own = meta_of(segment);
-    (own != *meta).then(|| {
+    let corrected = corrected(meta, segment);
+    (corrected != *meta).then(|| {
         format!(
-            "the manifest says {} bytes and {} rows of {} tables, the segment has {} bytes and {} rows of {}",
+            "the manifest says {} bytes and {} rows in {} sections, the segment has {} bytes and {} rows in {}",
             meta.file_len,
-            meta.row_count,
-            meta.tables.len(),
-            own.file_len,
-            own.row_count,
-            own.tables.len()
+            meta.row_count(),
+            meta.sections.len(),
+            corrected.file_len,
+            corrected.row_count(),
+            corrected.sections.len()
         )
     })
+}
+
+/// What a segment says of the sections that the manifest names; others of its file were removed.
+pub(super) fn corrected(meta: &SegmentMeta, segment: &Segment) -> SegmentMeta {
+    let mut own = segment.meta();
+    own.sections.retain(|section| meta.sections.iter().any(|one| one.is_at(section.table, section.partition_start_ns)));
+    own
 }
 
 fn check_log(io: &Arc<dyn Io>, dir: &DatabaseDir, state: &ManifestState, report: &mut VerifyReport) -> Result<()> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::batch_check::check_batches;
+use super::batch_check::{check_batches, widen_batches};
 use super::core::Core;
 use super::options::{Ack, Background, WriteReceipt};
 use super::stats::Counters;
@@ -15,8 +15,11 @@ use crate::wal::{SyncMode, encode_commit};
 
 impl Core {
     /// Writes batches of one or several tables as one commit.
-    pub(super) fn write(&self, batches: Vec<SeriesBatch>, ack: Ack) -> Result<WriteReceipt> {
-        check_batches(&self.store.memtables.version(), &batches)?;
+    pub(super) fn write(&self, mut batches: Vec<SeriesBatch>, ack: Ack) -> Result<WriteReceipt> {
+        let _no_column_changes_its_type = self.widening.read();
+        let version = self.store.memtables.version();
+        widen_batches(&version, &mut batches)?;
+        check_batches(&version, &batches)?;
         let rows = batches.iter().map(|batch| batch.row_count() as u64).sum();
         self.flush_when_full();
         let bytes = batches.iter().map(raw_bytes).sum();

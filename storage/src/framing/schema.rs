@@ -24,6 +24,8 @@ pub(crate) fn encode_schema(schema: &TableSchema, out: &mut ByteWriter) {
         SchemaMode::Strict => 1,
     });
     out.i64(schema.options.partition_ns);
+    // A retention is positive: zero stands for none.
+    out.i64(schema.options.retention_ns.unwrap_or(0));
     out.u32(schema.version);
     out.u32(schema.next_column_id.0);
     out.u32(schema.time.id.0);
@@ -58,6 +60,11 @@ pub(crate) fn decode_schema(reader: &mut ByteReader<'_>) -> Option<TableSchema> 
         _ => return None,
     };
     let partition_ns = reader.i64().filter(|width| *width >= 1)?;
+    let retention_ns = match reader.i64()? {
+        0 => None,
+        retention_ns if retention_ns > 0 => Some(retention_ns),
+        _ => return None,
+    };
     let version = reader.u32()?;
     let next_column_id = ColumnId(reader.u32()?);
     let time = TimeColumn { id: ColumnId(reader.u32()?), name: reader.text()?.to_owned() };
@@ -71,7 +78,7 @@ pub(crate) fn decode_schema(reader: &mut ByteReader<'_>) -> Option<TableSchema> 
         let field_type = FieldType::from_code(reader.u8()?)?;
         fields.push(FieldColumn { id, field_type, name: reader.text()?.to_owned() });
     }
-    let options = TableOptions { dedup, schema_mode, partition_ns };
+    let options = TableOptions { dedup, schema_mode, partition_ns, retention_ns };
     let schema = TableSchema { id, namespace, name, time, tags, fields, options, version, next_column_id };
     has_sound_columns(&schema).then_some(schema)
 }
@@ -101,6 +108,7 @@ mod tests {
             dedup: Dedup::Off,
             schema_mode: SchemaMode::Strict,
             partition_ns: 5,
+            retention_ns: Some(7),
         });
         TableSchema::from_spec(TableId(9), &spec).unwrap()
     }

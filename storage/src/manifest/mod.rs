@@ -7,7 +7,7 @@ mod log;
 mod salvage;
 mod state;
 
-pub use edit::{ManifestEdit, SegmentMeta};
+pub use edit::{ManifestEdit, SectionMeta, SegmentMeta};
 pub(crate) use log::FILE_NAME;
 pub use log::Manifest;
 pub(crate) use salvage::{ManifestCondition, ManifestSurvey, replace_salvaged, survey};

@@ -7,11 +7,11 @@
 //! A record that is whole but cannot be understood is no damage: a newer build wrote it. It is refused, so that an older
 //! build does not salvage away what it does not know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::edit::{Entry, ManifestEdit, decode_entries};
+use super::edit::{Entry, ManifestEdit, SectionMeta, decode_entries};
 use super::log::{FILE_MAGIC, FILE_NAME, FORMAT, VERSION, whole_file};
 use super::state::ManifestState;
 use crate::error::{Error, Result};
@@ -65,6 +65,8 @@ pub(crate) struct ManifestSurvey {
     given_out_at_first: TableId,
     /// Segments that are known to be removed.
     pub(crate) removed_segments: BTreeSet<SegmentId>,
+    /// Sections that are known to be removed, by table and partition.
+    removed_sections: BTreeMap<SegmentId, BTreeSet<(TableId, i64)>>,
     /// A part of the file cannot be read, so that it cannot be copied.
     pub(crate) is_unreadable: bool,
 }
@@ -162,6 +164,7 @@ impl ManifestSurvey {
             dropped_tables: BTreeSet::new(),
             given_out_at_first: TableId(0),
             removed_segments: BTreeSet::new(),
+            removed_sections: BTreeMap::new(),
             is_unreadable: false,
         }
     }
@@ -176,7 +179,13 @@ impl ManifestSurvey {
             match edit {
                 ManifestEdit::DropTable(id) => _ = self.dropped_tables.insert(*id),
                 ManifestEdit::RemoveSegment(id) => _ = self.removed_segments.insert(*id),
-                ManifestEdit::AddSegment(segment) => _ = self.removed_segments.remove(&segment.id),
+                ManifestEdit::AddSegment(segment) => {
+                    self.removed_segments.remove(&segment.id);
+                    self.removed_sections.remove(&segment.id);
+                }
+                ManifestEdit::RemoveSections(id, places) => {
+                    self.removed_sections.entry(*id).or_default().extend(places.iter().copied());
+                }
                 _ => {}
             }
         }
@@ -189,10 +198,29 @@ impl ManifestSurvey {
                 self.state.next_table_id = self.state.next_table_id.max(schema.id.next());
                 self.state.tables.insert(schema.id, Arc::new(schema.clone()));
             }
+            Entry::Edit(ManifestEdit::AddTombstone(tombstone)) if tombstone.id.0 < u64::MAX => {
+                self.state.next_tombstone_id = self.state.next_tombstone_id.max(tombstone.id.next());
+                self.state.tombstones.insert(tombstone.id, Arc::new(tombstone.clone()));
+            }
+            Entry::Edit(ManifestEdit::RemoveSections(id, places)) => {
+                if let Some(segment) = self.state.segments.get_mut(id) {
+                    segment.sections.retain(|section| !places.iter().any(|place| section.is_at(place.0, place.1)));
+                    if segment.sections.is_empty() {
+                        self.state.segments.remove(id);
+                    }
+                }
+            }
             // The others say something of what is not known: that a table is dropped was noted above.
             _ => {}
         }
         Err(reason)
+    }
+
+    /// Whether a section is known to be removed, or its table dropped.
+    pub(crate) fn is_section_gone(&self, segment: SegmentId, section: &SectionMeta) -> bool {
+        let places = self.removed_sections.get(&segment);
+        let is_removed = places.is_some_and(|places| places.contains(&(section.table, section.partition_start_ns)));
+        is_removed || self.is_dropped(section.table)
     }
 
     /// Whether a table is known to be dropped. Ids of tables grow, so one that the first record gave out and does not

@@ -19,8 +19,14 @@ fn table(id: u64) -> TableSchema {
 
 fn segment(id: u64) -> ManifestEdit {
     let time_range = TimeRange { start_ns: 0, end_ns: 9 };
-    let tables = vec![TableId(id)];
-    ManifestEdit::AddSegment(SegmentMeta { id: SegmentId(id), file_len: 1, row_count: 1, tables, time_range })
+    let section = SectionMeta { table: TableId(id), partition_start_ns: 0, row_count: 1, byte_len: 1, time_range };
+    ManifestEdit::AddSegment(SegmentMeta {
+        id: SegmentId(id),
+        file_len: 1,
+        commit_order: id,
+        deletes_applied: crate::types::TombstoneId::default(),
+        sections: vec![section],
+    })
 }
 
 /// Six records after the first: tables 1 to 3 with a segment each.

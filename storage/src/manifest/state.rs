@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::edit::{Entry, ManifestEdit, SegmentMeta};
-use crate::types::{Lsn, SegmentId, TableId, TableSchema};
+use crate::types::{Lsn, SegmentId, TableId, TableSchema, Tombstone, TombstoneId};
 
 /// The tables and segments of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,12 +16,16 @@ pub struct ManifestState {
     pub tables: BTreeMap<TableId, Arc<TableSchema>>,
     /// The segments.
     pub segments: BTreeMap<SegmentId, SegmentMeta>,
+    /// The deletes that may still affect a section.
+    pub tombstones: BTreeMap<TombstoneId, Arc<Tombstone>>,
     /// Commits up to this one are in segments.
     pub flushed_lsn: Lsn,
     /// Id for the next table.
     pub next_table_id: TableId,
     /// Id for the next segment.
     pub next_segment_id: SegmentId,
+    /// Id for the next delete.
+    pub next_tombstone_id: TombstoneId,
 }
 
 impl Default for ManifestState {
@@ -29,9 +33,11 @@ impl Default for ManifestState {
         Self {
             tables: BTreeMap::new(),
             segments: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
             flushed_lsn: Lsn(0),
             next_table_id: TableId(1),
             next_segment_id: SegmentId(1),
+            next_tombstone_id: TombstoneId(1),
         }
     }
 }
@@ -41,9 +47,10 @@ impl ManifestState {
     pub(super) fn apply(&mut self, entry: &Entry) -> Result<(), String> {
         match entry {
             Entry::Edit(edit) => self.apply_edit(edit),
-            Entry::NextIds { table, segment } => {
+            Entry::NextIds { table, segment, tombstone } => {
                 self.next_table_id = self.next_table_id.max(*table);
                 self.next_segment_id = self.next_segment_id.max(*segment);
+                self.next_tombstone_id = self.next_tombstone_id.max(*tombstone);
                 Ok(())
             }
         }
@@ -64,6 +71,11 @@ impl ManifestState {
             }
             ManifestEdit::DropTable(id) => {
                 self.tables.remove(id).ok_or_else(|| format!("there is no table {id} to drop"))?;
+                self.tombstones.retain(|_, tombstone| tombstone.table != *id);
+                for segment in self.segments.values_mut() {
+                    segment.sections.retain(|section| section.table != *id);
+                }
+                self.segments.retain(|_, segment| !segment.sections.is_empty());
             }
             ManifestEdit::AddSegment(segment) => {
                 // Segments are written side by side, so they may be added in another order than that of their ids.
@@ -75,6 +87,35 @@ impl ManifestState {
             }
             ManifestEdit::RemoveSegment(id) => {
                 self.segments.remove(id).ok_or_else(|| format!("there is no segment {id} to remove"))?;
+            }
+            ManifestEdit::RemoveSections(id, removed) => {
+                let segment = self.segments.get_mut(id).ok_or_else(|| format!("there is no segment {id}"))?;
+                let is_there = |(table, partition_start_ns): &(TableId, i64)| {
+                    let mut sections = segment.sections.iter();
+                    sections.any(|section| section.is_at(*table, *partition_start_ns))
+                };
+                if let Some((table, partition)) = removed.iter().find(|place| !is_there(place)) {
+                    return Err(format!("segment {id} has no section of table {table} and partition {partition}"));
+                }
+                segment
+                    .sections
+                    .retain(|section| !removed.iter().any(|(table, partition)| section.is_at(*table, *partition)));
+                if segment.sections.is_empty() {
+                    self.segments.remove(id);
+                }
+            }
+            ManifestEdit::AddTombstone(tombstone) => {
+                if tombstone.id < self.next_tombstone_id || tombstone.id.0 == u64::MAX {
+                    return Err(format!("tombstone id {} was given out before", tombstone.id));
+                }
+                if !self.tables.contains_key(&tombstone.table) {
+                    return Err(format!("there is no table {} to delete from", tombstone.table));
+                }
+                self.next_tombstone_id = tombstone.id.next();
+                self.tombstones.insert(tombstone.id, Arc::new(tombstone.clone()));
+            }
+            ManifestEdit::RemoveTombstone(id) => {
+                self.tombstones.remove(id).ok_or_else(|| format!("there is no tombstone {id} to remove"))?;
             }
             ManifestEdit::FlushedLsn(lsn) => {
                 if *lsn < self.flushed_lsn {
@@ -88,11 +129,17 @@ impl ManifestState {
 
     /// Entries that lead from an empty manifest to this state.
     pub(super) fn to_entries(&self) -> Vec<Entry> {
-        let mut entries = Vec::with_capacity(self.tables.len() + self.segments.len() + 2);
+        let mut entries = Vec::with_capacity(self.tables.len() + self.segments.len() + self.tombstones.len() + 2);
         entries.extend(self.tables.values().map(|table| Entry::Edit(ManifestEdit::CreateTable((**table).clone()))));
         entries.extend(self.segments.values().map(|segment| Entry::Edit(ManifestEdit::AddSegment(segment.clone()))));
+        entries
+            .extend(self.tombstones.values().map(|delete| Entry::Edit(ManifestEdit::AddTombstone((**delete).clone()))));
         entries.push(Entry::Edit(ManifestEdit::FlushedLsn(self.flushed_lsn)));
-        entries.push(Entry::NextIds { table: self.next_table_id, segment: self.next_segment_id });
+        entries.push(Entry::NextIds {
+            table: self.next_table_id,
+            segment: self.next_segment_id,
+            tombstone: self.next_tombstone_id,
+        });
         entries
     }
 }

@@ -6,9 +6,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::io::RealIo;
 use crate::io::sim::{CrashModel, FaultAt, FaultKind, Operation, SimIo};
-use crate::manifest::SegmentMeta;
+use crate::manifest::{SectionMeta, SegmentMeta};
 use crate::types::{
-    Dedup, FieldType, Lsn, SchemaMode, SegmentId, TableId, TableOptions, TableSchema, TableSpec, TimeRange,
+    ColumnId, Dedup, FieldType, Lsn, SchemaMode, SegmentId, TableId, TableOptions, TableSchema, TableSpec,
+    TagCondition, TimeRange, Tombstone, TombstoneCause, TombstoneId,
 };
 
 const DIR: &str = "/db";
@@ -16,17 +17,36 @@ const DIR: &str = "/db";
 fn table(id: u64, name: &str) -> TableSchema {
     let spec = TableSpec::new(name).tag("host").tag("ré\0gion");
     let mut spec = spec.field("value", FieldType::F64).field("note", FieldType::String);
-    spec.options = TableOptions { dedup: Dedup::First, schema_mode: SchemaMode::Strict, partition_ns: 5 };
+    spec.options =
+        TableOptions { dedup: Dedup::First, schema_mode: SchemaMode::Strict, partition_ns: 5, retention_ns: None };
     TableSchema::from_spec(TableId(id), &spec).unwrap()
+}
+
+fn section(table: u64, partition_start_ns: i64) -> SectionMeta {
+    let time_range = TimeRange { start_ns: i64::MIN, end_ns: i64::MAX };
+    SectionMeta { table: TableId(table), partition_start_ns, row_count: 10, byte_len: 100, time_range }
+}
+
+fn tombstone(id: u64) -> Tombstone {
+    let condition =
+        TagCondition { tag: ColumnId(1), values: vec!["".into(), "é".into()], accepts_null: id.is_multiple_of(2) };
+    Tombstone {
+        id: TombstoneId(id),
+        table: TableId(id),
+        commit_order: 3,
+        range: TimeRange { start_ns: -1, end_ns: i64::MAX },
+        conditions: vec![condition],
+        cause: if id == 1 { TombstoneCause::Delete } else { TombstoneCause::Retention },
+    }
 }
 
 fn segment(id: u64) -> SegmentMeta {
     SegmentMeta {
         id: SegmentId(id),
         file_len: id * 1000,
-        row_count: id * 10,
-        tables: (1..=id).map(TableId).collect(),
-        time_range: TimeRange { start_ns: i64::MIN, end_ns: i64::MAX },
+        commit_order: id,
+        deletes_applied: TombstoneId(id + 1),
+        sections: (1..=2).map(|table| section(table, 5)).chain([section(2, 10)]).collect(),
     }
 }
 
@@ -41,6 +61,11 @@ fn groups() -> Vec<Vec<ManifestEdit>> {
         vec![ManifestEdit::AddSegment(segment(3)), ManifestEdit::FlushedLsn(Lsn(20))],
         vec![ManifestEdit::AddSegment(segment(2))],
         vec![ManifestEdit::RemoveSegment(SegmentId(1)), ManifestEdit::RemoveSegment(SegmentId(3))],
+        vec![ManifestEdit::AddTombstone(tombstone(1)), ManifestEdit::AddTombstone(tombstone(2))],
+        vec![ManifestEdit::AddSegment(segment(5))],
+        vec![ManifestEdit::RemoveSections(SegmentId(2), vec![(TableId(2), 5)])],
+        vec![ManifestEdit::RemoveTombstone(TombstoneId(1))],
+        vec![ManifestEdit::RemoveSections(SegmentId(5), vec![(TableId(1), 5), (TableId(2), 5), (TableId(2), 10)])],
         vec![ManifestEdit::DropTable(TableId(2))],
     ]
 }
@@ -93,7 +118,8 @@ fn ids_are_not_reused_after_drop_and_reopen() {
     for _ in 0..2 {
         let (mut manifest, state) = open(&io).unwrap();
         assert_eq!(state.next_table_id, TableId(3));
-        assert_eq!(state.next_segment_id, SegmentId(4));
+        assert_eq!(state.next_segment_id, SegmentId(6));
+        assert_eq!(state.next_tombstone_id, TombstoneId(3));
         let again = manifest.append(&[ManifestEdit::CreateTable(table(2, "mem"))]);
         assert!(matches!(again, Err(Error::InvalidInput { .. })));
     }
@@ -109,6 +135,10 @@ fn edits_that_do_not_fit_are_refused_whole() {
         ManifestEdit::DropTable(TableId(2)),
         ManifestEdit::AddSegment(segment(2)),
         ManifestEdit::RemoveSegment(SegmentId(1)),
+        ManifestEdit::RemoveSections(SegmentId(2), vec![(TableId(1), 5), (TableId(2), 5)]),
+        ManifestEdit::AddTombstone(tombstone(1)),
+        ManifestEdit::AddTombstone(Tombstone { id: TombstoneId(9), ..tombstone(2) }),
+        ManifestEdit::RemoveTombstone(TombstoneId(2)),
         ManifestEdit::FlushedLsn(Lsn(19)),
     ] {
         manifest.append(&[ManifestEdit::FlushedLsn(Lsn(30)), bad]).unwrap_err();
@@ -117,11 +147,18 @@ fn edits_that_do_not_fit_are_refused_whole() {
     assert_eq!(io.content(&path()), content);
 }
 
+fn last_record_len() -> usize {
+    let groups = groups();
+    let last = Entry::Edit(groups[groups.len() - 1][0].clone());
+    encode_record(&encode_entries([&last]), groups.len() as u64 + 1, 1).unwrap().len()
+}
+
 #[test]
 fn torn_tail_is_cut_wherever_it_tears() {
     let io = written();
     let whole = io.content(&path()).unwrap();
-    let last = encode_record(&encode_entries([&Entry::Edit(groups()[6][0].clone())]), 8, 1).unwrap().len();
+    let last = last_record_len();
+    let groups = groups().len();
     for len in whole.len() - last + 1..whole.len() {
         io.damage(&path(), |bytes| {
             bytes.clear();
@@ -131,14 +168,14 @@ fn torn_tail_is_cut_wherever_it_tears() {
         // Zeros of the lost part may be what the record holds there.
         let is_whole = io.content(&path()).unwrap()[..whole.len()] == whole;
         let (_, state) = open(&io).unwrap();
-        assert_eq!(&state, &states()[if is_whole { 7 } else { 6 }]);
+        assert_eq!(&state, &states()[if is_whole { groups } else { groups - 1 }]);
     }
 }
 
 #[test]
 fn damage_before_the_last_record_is_refused() {
     let whole = written().content(&path()).unwrap();
-    let last = encode_record(&encode_entries([&Entry::Edit(groups()[6][0].clone())]), 8, 1).unwrap().len();
+    let last = last_record_len();
     for offset in 0..whole.len() - last {
         let io = written();
         io.damage(&path(), |bytes| bytes[offset] ^= 0x10);
@@ -194,7 +231,7 @@ fn a_crash_during_recovery_loses_nothing() {
         let done = open(&first).is_ok();
         for seed in 0..20 {
             let (_, state) = open(&first.after_crash(seed, CrashModel::Random)).unwrap();
-            assert_eq!(&state, &states()[6]);
+            assert_eq!(&state, &states()[groups().len() - 1]);
         }
         if done {
             break;

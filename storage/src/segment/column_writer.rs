@@ -102,6 +102,14 @@ impl ColumnWriter {
         }
     }
 
+    /// About how many bytes the column will take so far.
+    pub(super) fn byte_len(&self) -> usize {
+        match &self.values {
+            Values::Floats(_, vectors) | Values::Integers(_, vectors) => vectors.byte_len(),
+            Values::Strings(writer) => writer.byte_len(),
+        }
+    }
+
     /// Adds `count` rows without a value.
     pub(super) fn append_nulls(&mut self, count: usize) {
         match &mut self.values {

@@ -2,11 +2,9 @@
 
 use super::bytes::pad_to_8;
 use super::interner::{Interner, ranks};
+use super::series_shape::SeriesShape;
 use crate::error::{Error, Result};
 use crate::types::{ColumnId, SeriesKey};
-
-/// Step of a series of one row: any step describes it, and one makes it a regular series.
-const STEP_OF_ONE_ROW_NS: i64 = 1;
 
 /// The directory of the section that is being written.
 #[derive(Debug)]
@@ -36,18 +34,11 @@ impl DirectoryWriter {
         self.row_starts.len()
     }
 
-    /// Adds a series whose rows start at `row_start`; returns whether its times are regular.
+    /// Adds a series whose rows start at `row_start`.
     ///
     /// # Errors
-    /// `InvalidInput` when the key has more tags than the table, or text that is not UTF-8, or `times` is empty or
-    /// descends somewhere.
-    pub(super) fn push(&mut self, key: &SeriesKey, row_start: u32, times: &[i64]) -> Result<bool> {
-        let (Some(&min_time), Some(&max_time)) = (times.first(), times.last()) else {
-            return Err(Error::invalid("a series needs at least one row"));
-        };
-        if !times.is_sorted() {
-            return Err(Error::invalid("the times of a series must ascend"));
-        }
+    /// `InvalidInput` when the key has more tags than the table, or text that is not UTF-8.
+    pub(super) fn push(&mut self, key: &SeriesKey, row_start: u32, shape: &SeriesShape) -> Result<()> {
         if !SeriesKey::is_well_formed(key.as_bytes(), self.tags.len()) {
             return Err(Error::invalid(format!("a series key does not fit the {} tags of the table", self.tags.len())));
         }
@@ -60,12 +51,11 @@ impl DirectoryWriter {
             };
             tag.codes.push(code);
         }
-        let step = constant_step(times);
         self.row_starts.push(row_start);
-        self.min_times.push(min_time);
-        self.max_times.push(max_time);
-        self.steps.push(step.unwrap_or(0));
-        Ok(step.is_some())
+        self.min_times.push(shape.min_time);
+        self.max_times.push(shape.max_time);
+        self.steps.push(shape.step_ns);
+        Ok(())
     }
 
     /// Smallest and largest time of all series.
@@ -117,37 +107,17 @@ impl TagWriter {
     }
 }
 
-/// The positive step between all neighbours of ascending `times`; `None` when there is none.
-fn constant_step(times: &[i64]) -> Option<i64> {
-    let [first, second, ..] = times else { return Some(STEP_OF_ONE_ROW_NS) };
-    let step = second.checked_sub(*first).filter(|&step| step > 0)?;
-    // Ascending times differ by less than 2^64, so a wrapped difference that equals a positive step is exact.
-    times.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == step).then_some(step)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_a_constant_positive_step_is_regular() {
-        assert_eq!(constant_step(&[7]), Some(1));
-        assert_eq!(constant_step(&[7, 9, 11]), Some(2));
-        assert_eq!(constant_step(&[7, 7]), None);
-        assert_eq!(constant_step(&[7, 9, 12]), None);
-        assert_eq!(constant_step(&[i64::MIN, i64::MAX]), None);
-        assert_eq!(constant_step(&[i64::MIN, -1]), Some(i64::MAX));
-        assert_eq!(constant_step(&[i64::MIN, -1, i64::MAX]), None);
-    }
-
-    #[test]
     fn series_that_do_not_fit_the_table_are_refused() {
         let mut directory = DirectoryWriter::new([ColumnId(1)].into_iter());
         let key = |tags: &[&[u8]]| SeriesKey::from_tags(tags.iter().map(|tag| Some(*tag)));
-        assert!(directory.push(&key(&[b"a"]), 0, &[]).is_err());
-        assert!(directory.push(&key(&[b"a"]), 0, &[2, 1]).is_err());
-        assert!(directory.push(&key(&[b"a", b"b"]), 0, &[1]).is_err());
-        assert!(directory.push(&key(&[b"\xFF"]), 0, &[1]).is_err());
-        assert!(directory.push(&key(&[b"a"]), 0, &[1, 1]).is_ok());
+        let shape = SeriesShape::of(&[1, 1]).unwrap();
+        assert!(directory.push(&key(&[b"a", b"b"]), 0, &shape).is_err());
+        assert!(directory.push(&key(&[b"\xFF"]), 0, &shape).is_err());
+        assert!(directory.push(&key(&[b"a"]), 0, &shape).is_ok());
     }
 }

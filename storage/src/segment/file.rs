@@ -99,6 +99,11 @@ impl SegmentFile {
         // Release pairs with the ordering of the reference count that runs `drop` after every other use.
         self.is_obsolete.store(true, Ordering::Release);
     }
+
+    /// Lets the file stay after all.
+    pub(super) fn keep(&self) {
+        self.is_obsolete.store(false, Ordering::Release);
+    }
 }
 
 impl Drop for SegmentFile {

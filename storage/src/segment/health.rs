@@ -1,9 +1,11 @@
 //! What is known of the damage of an open segment, and which rows it concerns.
 
 use super::file::{FoundBy, KnownDamage};
+use super::layout::{SegmentOrigin, padding};
 use super::reader::Segment;
 use super::section::Section;
 use crate::error::{Error, Result};
+use crate::manifest::{SectionMeta, SegmentMeta};
 use crate::types::{TableId, TimeRange};
 
 /// Rows that a damage concerns.
@@ -27,6 +29,18 @@ impl Segment {
         self.file().remember(&Error::corruption(self.file().path(), offset, reason), FoundBy::Scrub);
     }
 
+    /// What the manifest says of the segment when nothing of it was removed.
+    pub fn meta(&self) -> SegmentMeta {
+        let SegmentOrigin { commit_order, deletes_applied } = self.origin();
+        SegmentMeta {
+            id: self.id(),
+            file_len: self.file_len(),
+            commit_order,
+            deletes_applied,
+            sections: self.sections().iter().map(|section| section.meta()).collect(),
+        }
+    }
+
     /// Which rows the damage of one byte concerns: those of its vector, of its section, or all.
     pub fn rows_at(&self, offset: u64) -> DamagedRows {
         let within = |section: &&std::sync::Arc<Section>| {
@@ -41,10 +55,9 @@ impl Segment {
                     start_ns: a.start_ns.min(b.start_ns),
                     end_ns: a.end_ns.max(b.end_ns),
                 };
-                DamagedRows {
-                    tables: self.sections().iter().map(|section| section.table_id()).collect(),
-                    time_range: ranges.reduce(hull).unwrap_or(TimeRange::ALL),
-                }
+                let mut tables: Vec<TableId> = self.sections().iter().map(|section| section.table_id()).collect();
+                tables.dedup();
+                DamagedRows { tables, time_range: ranges.reduce(hull).unwrap_or(TimeRange::ALL) }
             }
         }
     }
@@ -68,6 +81,18 @@ impl Segment {
 }
 
 impl Section {
+    fn meta(&self) -> SectionMeta {
+        let metadata_end = self.metadata_range().end;
+        let end = metadata_end + padding(metadata_end as u64);
+        SectionMeta {
+            table: self.table_id(),
+            partition_start_ns: self.partition_start_ns(),
+            row_count: self.row_count(),
+            byte_len: (end - self.data_range().start) as u64,
+            time_range: self.time_range(),
+        }
+    }
+
     /// Times of the rows whose data holds a byte.
     fn times_at(&self, offset: u64) -> TimeRange {
         let tables = self.times().into_iter().chain(self.columns().iter().map(|column| column.vectors()));

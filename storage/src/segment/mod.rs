@@ -26,6 +26,7 @@ mod probe;
 mod reader;
 mod section;
 mod section_writer;
+mod series_shape;
 mod string_writer;
 #[cfg(test)]
 mod tests;
@@ -39,7 +40,9 @@ pub use dictionary::StringDictionary;
 pub use directory::{SeriesEntry, TagCodes, TagDictionary};
 pub use file::{FoundBy, KnownDamage};
 pub use health::DamagedRows;
+pub use layout::SegmentOrigin;
 pub use reader::Segment;
 pub use section::Section;
+pub use series_shape::{SeriesShape, SeriesShapeBuilder};
 pub use vector_table::EncodedVector;
 pub use writer::{SegmentWriter, segment_file_name};

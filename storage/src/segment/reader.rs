@@ -7,11 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::file::SegmentFile;
-use super::layout::{Footer, Trailer, check_header};
+use super::layout::{Footer, SegmentOrigin, Trailer, check_header};
 use super::probe::probe;
 use super::section::Section;
 use crate::error::Result;
 use crate::io::Io;
+use crate::manifest::SegmentMeta;
 use crate::types::{SegmentId, TableId};
 
 /// An open segment. The file stays mapped until the last [`Section`] or Arrow array that came from it is gone.
@@ -19,6 +20,7 @@ use crate::types::{SegmentId, TableId};
 pub struct Segment {
     file: Arc<SegmentFile>,
     id: SegmentId,
+    origin: SegmentOrigin,
     row_count: u64,
     sections: Vec<Arc<Section>>,
 }
@@ -32,7 +34,7 @@ impl Segment {
         probe(io.as_ref(), path)?;
         let map = io.map(path, expected_len)?;
         let file = Arc::new(SegmentFile::new(io, path, map));
-        check_header(path, file.bytes(), id)?;
+        let origin = check_header(path, file.bytes(), id)?;
         let trailer = Trailer::read(path, file.bytes())?;
         let footer = Footer::read(path, file.bytes(), trailer)?;
         let sections = footer
@@ -44,12 +46,17 @@ impl Segment {
             let offset = trailer.footer_offset as usize;
             return Err(file.corruption(offset, "the footer counts other rows than its sections"));
         }
-        Ok(Self { file, id, row_count: footer.row_count, sections })
+        Ok(Self { file, id, origin, row_count: footer.row_count, sections })
     }
 
     /// Identity of the segment. Of two segments the one with the larger id was written later.
     pub fn id(&self) -> SegmentId {
         self.id
+    }
+
+    /// Where its rows stand in the order of commits and deletes.
+    pub fn origin(&self) -> SegmentOrigin {
+        self.origin
     }
 
     /// Length of the file.
@@ -62,21 +69,46 @@ impl Segment {
         self.row_count
     }
 
-    /// The sections in table order.
+    /// The sections in the order of tables, then partitions.
     pub fn sections(&self) -> &[Arc<Section>] {
         &self.sections
     }
 
-    /// The section of a table, if it has rows in this segment.
-    pub fn section(&self, table: TableId) -> Option<&Arc<Section>> {
-        let position = self.sections.binary_search_by_key(&table, |section| section.table_id()).ok()?;
+    /// The section of a table and partition, if it has rows in this segment.
+    pub fn section(&self, table: TableId, partition_start_ns: i64) -> Option<&Arc<Section>> {
+        let place = |section: &Arc<Section>| (section.table_id(), section.partition_start_ns());
+        let position = self.sections.binary_search_by_key(&(table, partition_start_ns), place).ok()?;
         Some(&self.sections[position])
+    }
+
+    /// Whether the file has every section that the manifest names, with as many rows.
+    ///
+    /// # Errors
+    /// `Corruption`.
+    pub fn check_sections(&self, meta: &SegmentMeta) -> Result<()> {
+        for place in &meta.sections {
+            let found = self.section(place.table, place.partition_start_ns).map(|section| section.row_count());
+            if found != Some(place.row_count) {
+                let found = found.map_or("no".to_owned(), |rows| rows.to_string());
+                let reason = format!(
+                    "the segment has {found} rows of table {} from {} on, the manifest says {}",
+                    place.table, place.partition_start_ns, place.row_count
+                );
+                return Err(self.file.corruption(0, reason));
+            }
+        }
+        Ok(())
     }
 
     /// Makes the file go away when the last `Segment` or [`Section`] that reads it is dropped. The manifest must no
     /// longer name the segment.
     pub fn mark_obsolete(&self) {
         self.file.mark_obsolete();
+    }
+
+    /// Takes [`Segment::mark_obsolete`] back.
+    pub(crate) fn keep(&self) {
+        self.file.keep();
     }
 
     pub(super) fn file(&self) -> &SegmentFile {

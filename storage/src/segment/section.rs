@@ -1,4 +1,4 @@
-//! One table's rows within a segment: its directory, its times and its columns.
+//! The rows of one table and partition within a segment: their directory, times and columns.
 //!
 //! Everything that [`Section::read`] accepts can be used without a further check of the metadata: counts fit, ranges
 //! lie within the file, rows are covered by series and by vectors. Vector data is checked where it is used.
@@ -18,13 +18,14 @@ use crate::error::Result;
 use crate::framing::{ByteReader, decode_schema};
 use crate::types::{ColumnId, FieldType, SeriesKey, TableId, TableSchema, TimeRange};
 
-/// The rows of one table in a segment, ordered by series key, then time.
+/// The rows of one table and partition in a segment, ordered by series key, then time.
 ///
 /// Methods that take a series, a row or a vector panic when the section has no such one.
 #[derive(Debug)]
 pub struct Section {
     file: Arc<SegmentFile>,
     table_id: TableId,
+    partition_start_ns: i64,
     row_count: u32,
     time_range: TimeRange,
     data: Range<usize>,
@@ -51,7 +52,7 @@ impl Section {
         )?;
         let mut cursor = Cursor::new(file.bytes(), metadata.clone());
         let data = entry.data_offset as usize..start;
-        Self::parse(file, &mut cursor, data, metadata, entry.table_id)
+        Self::parse(file, &mut cursor, data, metadata, entry)
             .map_err(|reason| file.corruption(cursor.position(), reason))
     }
 
@@ -60,9 +61,10 @@ impl Section {
         cursor: &mut Cursor<'_>,
         data: Range<usize>,
         metadata: Range<usize>,
-        table_id: TableId,
+        entry: &FooterEntry,
     ) -> std::result::Result<Self, &'static str> {
         let header = SectionHeader::read(cursor).ok_or("the section header is cut off")?;
+        let FooterEntry { table_id, partition_start_ns, .. } = *entry;
         if header.table_id != table_id || header.row_count == 0 || header.vector_count == 0 {
             return Err("the section header does not fit the footer");
         }
@@ -108,6 +110,7 @@ impl Section {
         Ok(Self {
             file: file.clone(),
             table_id,
+            partition_start_ns,
             row_count: header.row_count,
             time_range: header.time_range,
             data,
@@ -124,6 +127,11 @@ impl Section {
     /// The table.
     pub fn table_id(&self) -> TableId {
         self.table_id
+    }
+
+    /// First time of the partition that all its rows belong to.
+    pub fn partition_start_ns(&self) -> i64 {
+        self.partition_start_ns
     }
 
     /// Number of rows, at least one.

@@ -12,6 +12,7 @@ use super::bytes::pad_to_8;
 use super::column_writer::{ColumnWriter, FinishedColumn};
 use super::directory_writer::DirectoryWriter;
 use super::layout::{COLUMN_RECORD_BYTES, SECTION_HEADER_BYTES};
+use super::series_shape::SeriesShape;
 use super::vector_writer::EncodedVectors;
 use crate::encoding::{VECTOR_LEN, encode_i64};
 use crate::error::{Error, Result};
@@ -36,10 +37,21 @@ pub(super) struct SectionWriter {
     directory: DirectoryWriter,
     last_key: Option<SeriesKey>,
     previous_series_rows: usize,
+    /// The series whose rows are being taken.
+    open: OpenSeries,
     row_count: u32,
     /// First row of every vector that has been begun; the last one is being filled while `times.pending` has rows.
     vector_starts: Vec<u32>,
     times: TimeWriter,
+}
+
+/// What is still to come of a series.
+#[derive(Debug, Default)]
+struct OpenSeries {
+    rows_left: usize,
+    is_regular: bool,
+    last_time: i64,
+    max_time: i64,
 }
 
 /// A section whose vectors are all encoded.
@@ -77,6 +89,7 @@ impl SectionWriter {
             directory: DirectoryWriter::new(schema.tags.iter().map(|tag| tag.id)),
             last_key: None,
             previous_series_rows: 0,
+            open: OpenSeries::default(),
             row_count: 0,
             vector_starts: Vec::new(),
             times: TimeWriter::default(),
@@ -90,20 +103,47 @@ impl SectionWriter {
         times: &[i64],
         fields: &[(ColumnId, ArrayRef)],
     ) -> Result<()> {
+        self.begin_series(key, &SeriesShape::of(times)?)?;
+        self.append_rows(times, fields)
+    }
+
+    /// Begins a series whose rows come with [`SectionWriter::append_rows`].
+    pub(super) fn begin_series(&mut self, key: &SeriesKey, shape: &SeriesShape) -> Result<()> {
+        self.check_series_is_whole()?;
         if self.last_key.as_ref().is_some_and(|last| last >= key) {
             return Err(Error::invalid("the series of a section must come in the order of their keys, each once"));
         }
-        let rows_after = u32::try_from(times.len()).ok().and_then(|rows| self.row_count.checked_add(rows));
-        let rows_after = rows_after.ok_or_else(|| Error::invalid("a section has at most 4,294,967,295 rows"))?;
-        let arrays = self.arrays_by_column(times.len(), fields)?;
-        let is_regular = self.directory.push(key, self.row_count, times)?;
+        if self.row_count.checked_add(shape.row_count).is_none() {
+            return Err(Error::invalid("a section has at most 4,294,967,295 rows"));
+        }
+        self.directory.push(key, self.row_count, shape)?;
         self.last_key = Some(key.clone());
-
+        let rows = shape.row_count as usize;
         let vector_room = VECTOR_LEN - self.times.pending.len();
-        let is_apart = self.previous_series_rows.max(times.len()) >= OWN_VECTORS_ROWS_MIN;
-        if is_apart || times.len() > vector_room {
+        if self.previous_series_rows.max(rows) >= OWN_VECTORS_ROWS_MIN || rows > vector_room {
             self.cut_vector()?;
         }
+        self.previous_series_rows = rows;
+        self.open = OpenSeries {
+            rows_left: rows,
+            is_regular: shape.is_regular(),
+            last_time: shape.min_time,
+            max_time: shape.max_time,
+        };
+        Ok(())
+    }
+
+    /// Adds the next rows of the series that was begun.
+    pub(super) fn append_rows(&mut self, times: &[i64], fields: &[(ColumnId, ArrayRef)]) -> Result<()> {
+        let (Some(&first), Some(&last)) = (times.first(), times.last()) else { return Ok(()) };
+        let rows_left = self.open.rows_left.checked_sub(times.len());
+        let rows_left = rows_left.ok_or_else(|| Error::invalid("a series has more rows than was said"))?;
+        let ends_well = rows_left > 0 || last == self.open.max_time;
+        if first < self.open.last_time || last > self.open.max_time || !ends_well {
+            return Err(Error::invalid("the rows of a series do not fit the times that were said"));
+        }
+        let arrays = self.arrays_by_column(times.len(), fields)?;
+        let is_regular = self.open.is_regular;
         let mut start = 0;
         while start < times.len() {
             let count = (times.len() - start).min(VECTOR_LEN - self.times.pending.len());
@@ -122,9 +162,24 @@ impl SectionWriter {
             }
             start += count;
         }
-        self.row_count = rows_after;
-        self.previous_series_rows = times.len();
+        self.row_count += times.len() as u32;
+        self.open.rows_left = rows_left;
+        self.open.last_time = last;
         Ok(())
+    }
+
+    fn check_series_is_whole(&self) -> Result<()> {
+        match self.open.rows_left {
+            0 => Ok(()),
+            missing => Err(Error::invalid(format!("the last series lacks {missing} rows"))),
+        }
+    }
+
+    /// About how many bytes the section will take in the file so far; they are in memory.
+    pub(super) fn byte_len(&self) -> usize {
+        // A directory entry: first row, three times, a code per tag.
+        let directory = self.directory.series_count() * (28 + 4 * self.tag_count);
+        directory + self.columns.iter().map(ColumnWriter::byte_len).sum::<usize>()
     }
 
     /// Checks the fields of a series and puts them in the order of the columns.
@@ -163,6 +218,7 @@ impl SectionWriter {
 
     /// Ends the section; `None` when it has no rows.
     pub(super) fn finish(mut self) -> Result<Option<FinishedSection>> {
+        self.check_series_is_whole()?;
         self.cut_vector()?;
         let Some((start_ns, end_ns)) = self.directory.time_bounds() else { return Ok(None) };
         let mut columns = Vec::with_capacity(self.columns.len());

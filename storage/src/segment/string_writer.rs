@@ -66,6 +66,14 @@ impl StringWriter {
         }
     }
 
+    /// About how many bytes the column takes in memory so far.
+    pub(super) fn byte_len(&self) -> usize {
+        match &self.state {
+            State::Dictionary { values, codes } => values.values().byte_len() + size_of_val(codes.as_slice()),
+            State::Plain { vectors, .. } => vectors.byte_len(),
+        }
+    }
+
     /// Whether any row has a value.
     pub(super) fn has_values(&self) -> bool {
         self.has_values

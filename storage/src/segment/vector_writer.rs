@@ -141,6 +141,11 @@ impl EncodedVectors {
         Some((header, &self.data[start..end]))
     }
 
+    /// Bytes of the vectors with their headers and zone maps.
+    pub(super) fn byte_len(&self) -> usize {
+        self.data.len() + self.headers.len() + self.zones.len()
+    }
+
     /// The data of all vectors, a multiple of the alignment long.
     pub(super) fn data(&self) -> &[u8] {
         &self.data

@@ -7,6 +7,7 @@ use super::section::Section;
 use super::vector_table::check_zeros;
 use crate::encoding::VECTOR_LEN;
 use crate::error::Result;
+use crate::types::partition_of;
 
 impl Segment {
     /// Reads the whole file: no byte of it may have changed since it was written, and everything must decode.
@@ -42,7 +43,10 @@ fn verify_section(section: &Section) -> Result<()> {
     let metadata_start = section.metadata_range().start;
     let damaged = |reason: &str| file.corruption(metadata_start, reason);
     section.directory().check_order().map_err(damaged)?;
-    section.written_schema()?;
+    let partition = partition_of(section.time_range().start_ns, section.written_schema()?.options.partition_ns);
+    if partition.start_ns != section.partition_start_ns() || !partition.contains(section.time_range().end_ns) {
+        return Err(damaged("rows of the section are not of its partition"));
+    }
 
     let mut position = section.data_range().start as u64;
     if let Some(times) = section.times() {

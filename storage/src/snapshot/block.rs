@@ -7,6 +7,7 @@ use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, new_null_array};
 
 use super::scratch::{ScanScratch, VectorKey};
+use super::widen::decode_as;
 use crate::encoding::{VECTOR_LEN, Validity, ZoneMap};
 use crate::error::{Error, Result};
 use crate::memtable::RowChunk;
@@ -114,9 +115,7 @@ impl Block<'_> {
     /// Statistics of a field over exactly the rows of this block, when they are known without decoding.
     pub fn zone(&self, field: usize) -> Option<ZoneMap> {
         match &self.source {
-            BlockSource::Section { key, columns, whole: true, .. } => {
-                columns[field].map(|column| column.zone(key.vector))
-            }
+            BlockSource::Section { key, columns, whole: true, .. } => self.zone_of(columns[field]?, key.vector, field),
             _ => None,
         }
     }
@@ -124,9 +123,14 @@ impl Block<'_> {
     /// Statistics of a field over rows that include those of this block, for skipping.
     pub fn zone_bound(&self, field: usize) -> Option<ZoneMap> {
         match &self.source {
-            BlockSource::Section { key, columns, .. } => columns[field].map(|column| column.zone(key.vector)),
+            BlockSource::Section { key, columns, .. } => self.zone_of(columns[field]?, key.vector, field),
             BlockSource::Chunk { .. } => None,
         }
+    }
+
+    /// The zone map of a column whose type is that of the field; one of another type says nothing of the cast values.
+    fn zone_of(&self, column: &SectionColumn, vector: usize, field: usize) -> Option<ZoneMap> {
+        (column.field_type() == self.fields[field].field_type).then(|| column.zone(vector))
     }
 
     /// Which rows of a field are not NULL; bit `row % 64` of word `row / 64`.
@@ -241,7 +245,7 @@ impl Block<'_> {
         let null = || new_null_array(&self.fields[field].field_type.arrow_type(), self.len);
         match &self.source {
             BlockSource::Section { key, columns, .. } => match columns[field] {
-                Some(column) => column.decode_array(key.vector, rows),
+                Some(column) => decode_as(column, key.vector, rows, self.fields[field].field_type),
                 None => Ok(null()),
             },
             BlockSource::Chunk { chunk } => Ok(match chunk.column(self.fields[field].id) {

@@ -35,6 +35,12 @@ impl MergedTag {
         code.checked_sub(1).map(|index| self.values.value(index as usize))
     }
 
+    /// What a predicate says of each code, that of NULL first.
+    pub(crate) fn evaluate(&self, accept: impl Fn(Option<&str>) -> bool) -> Vec<bool> {
+        use arrow_array::Array;
+        (0..=self.values.len() as u32).map(|code| accept(self.value(code))).collect()
+    }
+
     fn code_of(&self, value: &str) -> Option<u32> {
         self.position(value).ok().map(|index| index as u32 + 1)
     }
@@ -237,19 +243,11 @@ fn merged_codes(section: &Section, tag: crate::types::ColumnId, sorted: &[&str])
 
 fn accepted_codes(tag: &MergedTag, term: &TagTerm) -> Vec<bool> {
     use arrow_array::Array;
+    let Some(values) = &term.equals else { return tag.evaluate(|value| (term.accept)(value)) };
     let mut accepted = vec![false; tag.values.len() + 1];
-    match &term.equals {
-        Some(values) => {
-            for value in values {
-                if let Some(code) = tag.code_of(value) {
-                    accepted[code as usize] = true;
-                }
-            }
-        }
-        None => {
-            for (code, accepted) in accepted.iter_mut().enumerate() {
-                *accepted = (term.accept)(tag.value(code as u32));
-            }
+    for value in values {
+        if let Some(code) = tag.code_of(value) {
+            accepted[code as usize] = true;
         }
     }
     accepted

@@ -5,9 +5,11 @@
 //! ([`SeriesScan`]), duplicates resolved. It knows no SQL.
 
 mod block;
+mod deletes;
 mod filter;
 mod index;
 mod merge;
+mod merge_run;
 mod run;
 mod scan;
 mod scratch;
@@ -15,6 +17,7 @@ mod series_set;
 mod table;
 mod version;
 mod view;
+mod widen;
 
 pub use block::{Block, BlockTimes, BlockValues};
 pub use filter::{TagFilter, TagPredicate, TagTerm};
@@ -25,3 +28,4 @@ pub use view::Snapshot;
 
 pub(crate) use merge::merge_chunks;
 pub(crate) use version::{DamagedSegment, Version};
+pub(crate) use widen::cast_to;

@@ -1,18 +1,22 @@
-//! A run: rows of one series from one source in time order, within the scanned range.
+//! A run: rows of one series in time order, within the scanned range: of one source, or of several that are merged as
+//! they are read.
 
 use std::sync::Arc;
 
+use super::merge_run::MergeRun;
 use crate::memtable::{RowChunk, TimeOrder};
 use crate::segment::{Section, SeriesEntry};
 use crate::types::TimeRange;
 
-/// Rows of one series from one source.
+/// Rows of one series.
 #[derive(Debug, Clone)]
 pub(super) enum Run {
     /// Rows of a segment section.
     Section(SectionRun),
     /// Rows in memory.
     Chunk(ChunkRun),
+    /// Rows of several sources that overlap.
+    Merge(MergeRun),
 }
 
 #[derive(Debug, Clone)]
@@ -23,10 +27,18 @@ pub(super) struct SectionRun {
     /// Next row to read, in the section.
     pub(super) row: u32,
     pub(super) row_end: u32,
-    /// First and last time that its rows within the scanned range may have.
+    /// First and last time that its rows may have; others among them are not part of the run.
     pub(super) bounds: TimeRange,
-    /// Whether rows outside the scanned range may be among them.
+    /// Whether rows outside the bounds may be among them.
     pub(super) trim: bool,
+}
+
+impl SectionRun {
+    /// Time of a row of a regular series.
+    pub(super) fn time_of(&self, row: u32) -> i64 {
+        let index = i64::from(row - self.entry.row_start);
+        self.entry.min_time.wrapping_add(self.entry.step_ns.wrapping_mul(index))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -43,6 +55,7 @@ impl Run {
         match self {
             Self::Section(run) => run.bounds,
             Self::Chunk(run) => run.chunk.bounds,
+            Self::Merge(run) => run.bounds(),
         }
     }
 
@@ -51,41 +64,47 @@ impl Run {
         match self {
             Self::Section(_) => true,
             Self::Chunk(run) => run.chunk.order == TimeOrder::StrictlyIncreasing,
+            Self::Merge(_) => true,
         }
     }
 
     /// The run of a section's series within `range`; `None` when no row can be in it.
     pub(super) fn of_section(position: usize, section: &Section, series: usize, range: TimeRange) -> Option<Self> {
         let entry = section.series(series);
-        let bounds = TimeRange { start_ns: entry.min_time, end_ns: entry.max_time };
-        if !bounds.overlaps(range) {
-            return None;
-        }
-        let mut run = SectionRun {
+        let whole = SectionRun {
             section: position,
             entry,
             row: entry.row_start,
             row_end: entry.row_start + entry.row_count,
-            bounds: bounds.intersect(range),
-            trim: !range.covers(bounds),
+            bounds: TimeRange { start_ns: entry.min_time, end_ns: entry.max_time },
+            trim: false,
         };
-        if run.trim && entry.step_ns > 0 {
+        Self::of_section_run(&whole, section, range)
+    }
+
+    /// The part of a section's run within `range`; `None` when no row can be in it.
+    pub(super) fn of_section_run(whole: &SectionRun, section: &Section, range: TimeRange) -> Option<Self> {
+        if !whole.bounds.overlaps(range) {
+            return None;
+        }
+        let mut run = whole.clone();
+        run.bounds = whole.bounds.intersect(range);
+        run.trim |= !range.covers(whole.bounds);
+        if run.trim && run.entry.step_ns > 0 {
             // A regular series: row numbers follow from times.
-            let first = rows_before(&entry, range.start_ns);
-            let end = match range.end_ns.checked_add(1) {
-                Some(end) => rows_before(&entry, end),
+            let entry = &run.entry;
+            let first = rows_before(entry, run.bounds.start_ns);
+            let end = match run.bounds.end_ns.checked_add(1) {
+                Some(end) => rows_before(entry, end),
                 None => u64::from(entry.row_count),
             };
-            run.row = entry.row_start + first as u32;
-            run.row_end = entry.row_start + end as u32;
+            run.row = run.row.max(entry.row_start + first as u32);
+            run.row_end = run.row_end.min(entry.row_start + end as u32);
             run.trim = false;
-            if run.row >= run.row_end {
-                return None;
-            }
         } else if run.trim {
             narrow_to_vectors(&mut run, section, range);
         }
-        Some(Self::Section(run))
+        (run.row < run.row_end).then_some(Self::Section(run))
     }
 
     /// The run of a chunk that is sorted, within `range`; a chunk in mixed order comes whole.

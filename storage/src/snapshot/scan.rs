@@ -1,23 +1,20 @@
 //! Walks the rows of one series after the other in blocks.
 //!
-//! Runs that overlap in time are merged when the series is opened; all others are served from where they lie. A scan
-//! belongs to one thread; threads scan disjoint series of one set.
+//! Runs that overlap in time are merged as they are read; all others are served from where they lie. A scan belongs to
+//! one thread; threads scan disjoint series of one set.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-
-use arrow_array::{ArrayRef, new_null_array};
-use arrow_select::concat::concat;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::block::{Block, BlockSource};
-use super::merge::merge_chunks;
-use super::run::{ChunkRun, Cluster, Run, SectionRun, cluster};
+use super::index::SectionSeries;
+use super::merge_run::{MergeRun, RunReader};
+use super::run::{Cluster, Run, SectionRun, cluster};
 use super::scratch::{ScanScratch, VectorKey};
 use super::series_set::SeriesSet;
 use super::table::DamagePolicy;
 use crate::encoding::VECTOR_LEN;
 use crate::error::{Error, Result};
-use crate::memtable::{RowChunk, TimeOrder};
 use crate::segment::{Section, SectionColumn};
 use crate::types::{ColumnId, FieldColumn, TimeRange};
 
@@ -33,7 +30,8 @@ pub struct SeriesScan<'a> {
     runs: VecDeque<Run>,
     scratch: ScanScratch,
     damage_policy: DamagePolicy,
-    skipped_rows: u64,
+    /// Atomic only because it is also counted behind a shared reference.
+    skipped_rows: AtomicU64,
 }
 
 impl<'a> SeriesScan<'a> {
@@ -55,14 +53,14 @@ impl<'a> SeriesScan<'a> {
             columns,
             runs: VecDeque::new(),
             damage_policy: set.table().damage_policy(),
-            skipped_rows: 0,
+            skipped_rows: AtomicU64::new(0),
         }
     }
 
     /// Rows of damaged vectors that the scan left out so far, because its table allows that; those of segments that
     /// cannot be opened do not count.
     pub fn skipped_rows(&self) -> u64 {
-        self.skipped_rows
+        self.skipped_rows.load(Ordering::Relaxed)
     }
 
     /// Goes to the first row of a series of the set.
@@ -78,19 +76,14 @@ impl<'a> SeriesScan<'a> {
         let memory = self.set.memory_sources(series);
         if let ([source], []) = (sources, memory) {
             // The common case of a table at rest: one section, nothing to cluster.
-            let section = source.section as usize;
-            self.runs.extend(Run::of_section(
-                section,
-                &self.set.sections()[section],
-                source.series as usize,
-                self.range,
-            ));
+            let mut runs = std::mem::take(&mut self.runs);
+            self.section_runs(series, *source, &mut runs);
+            self.runs = runs;
             return Ok(());
         }
         let mut runs = Vec::with_capacity(sources.len() + memory.len());
         for source in sources {
-            let section = source.section as usize;
-            runs.extend(Run::of_section(section, &self.set.sections()[section], source.series as usize, self.range));
+            self.section_runs(series, *source, &mut runs);
         }
         for buffer in memory {
             let chunks = buffer.chunks(self.set.table().visible(), &self.field_ids);
@@ -100,8 +93,8 @@ impl<'a> SeriesScan<'a> {
             match cluster {
                 Cluster::Single(run) => self.runs.push_back(run),
                 Cluster::Overlapping(runs) => {
-                    let merged = self.merge(&runs)?;
-                    self.runs.extend(merged);
+                    let merge = MergeRun::new(runs, &self.reader(), self.range)?;
+                    self.runs.push_back(Run::Merge(merge));
                 }
             }
         }
@@ -137,14 +130,13 @@ impl<'a> SeriesScan<'a> {
                 Run::Section(run) if run.row < run.row_end => {
                     let section = &self.set.sections()[run.section];
                     if self.damage_policy == DamagePolicy::Skip {
-                        let columns = &self.columns[run.section];
                         let vector = section.vector_of_row(run.row);
-                        if let Err(error) = check_vector(section, columns, vector) {
-                            self.skipped_rows += u64::from(skip_vector(run, section, vector, error)?);
+                        if let Err(error) = check_vector(section, &self.columns[run.section], vector) {
+                            skip_vector(run, section, vector, error, &self.skipped_rows)?;
                             continue;
                         }
                     }
-                    if let Some(step) = next_vector(run, section, self.range, &mut self.scratch)? {
+                    if let Some(step) = next_vector(run, section, &mut self.scratch)? {
                         return Ok(Some(Step::Vector(step)));
                     }
                 }
@@ -157,72 +149,38 @@ impl<'a> SeriesScan<'a> {
                 Run::Section(_) | Run::Chunk(_) => {
                     self.runs.pop_front();
                 }
+                Run::Merge(_) => {
+                    let Some(Run::Merge(mut merge)) = self.runs.pop_front() else { continue };
+                    if let Some(next) = merge.next(&self.reader())? {
+                        self.runs.push_front(Run::Merge(merge));
+                        self.runs.push_front(next);
+                    }
+                }
             }
         }
         Ok(None)
     }
 
-    /// Reads overlapping runs into memory and merges them.
-    fn merge(&mut self, runs: &[Run]) -> Result<Option<Run>> {
-        let mut chunks = Vec::with_capacity(runs.len());
-        for run in runs {
-            match run {
-                Run::Chunk(run) => chunks.push(Arc::clone(&run.chunk)),
-                Run::Section(run) => chunks.push(Arc::new(self.read_section_run(run)?)),
-            }
+    /// What reads the rows of overlapping runs.
+    fn reader(&self) -> RunReader<'_> {
+        RunReader {
+            set: self.set,
+            fields: &self.fields,
+            columns: &self.columns,
+            damage_policy: self.damage_policy,
+            skipped_rows: &self.skipped_rows,
         }
-        let dedup = self.set.table().schema().options.dedup;
-        let merged = merge_chunks(&chunks, &self.fields, dedup, self.range)?;
-        let row_end = merged.times.len();
-        Ok((row_end > 0).then(|| Run::Chunk(ChunkRun { chunk: Arc::new(merged), row: 0, row_end })))
     }
 
-    fn read_section_run(&mut self, run: &SectionRun) -> Result<RowChunk> {
-        let set = self.set;
-        let section = &set.sections()[run.section];
-        let mut times = Vec::with_capacity((run.row_end - run.row) as usize);
-        let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::new(); self.fields.len()];
-        let mut buffer = Box::new([0_i64; VECTOR_LEN]);
-        let mut row = run.row;
-        while row < run.row_end {
-            let vector = section.vector_of_row(row);
-            let bounds = section.vector_rows(vector);
-            let end = run.row_end.min(bounds.end);
-            if self.damage_policy == DamagePolicy::Skip
-                && let Err(error) = check_vector(section, &self.columns[run.section], vector)
-            {
-                let mut skipped = SectionRun { row, ..run.clone() };
-                self.skipped_rows += u64::from(skip_vector(&mut skipped, section, vector, error)?);
-                row = skipped.row;
-                continue;
-            }
-            let rows = (row - bounds.start) as usize..(end - bounds.start) as usize;
-            if run.entry.step_ns > 0 {
-                let first = i64::from(row - run.entry.row_start);
-                times.extend((0..rows.len() as i64).map(|index| regular_time(run, first + index)));
-            } else {
-                section.decode_times(vector, &mut buffer)?;
-                times.extend_from_slice(&buffer[rows.clone()]);
-            }
-            for (part, column) in parts.iter_mut().zip(&self.columns[run.section]) {
-                if let Some(column) = column {
-                    part.push(column.decode_array(vector, rows.clone())?);
-                }
-            }
-            row = end;
+    /// The runs of a section's series within the range, without what is deleted.
+    fn section_runs(&self, series: usize, source: SectionSeries, runs: &mut impl Extend<Run>) {
+        let position = source.section as usize;
+        let section = &self.set.sections()[position];
+        let run = |range| Run::of_section(position, section, source.series as usize, range);
+        match self.set.shown_parts(series, position, self.range) {
+            None => runs.extend(run(self.range)),
+            Some(parts) => runs.extend(parts.into_iter().filter_map(run)),
         }
-        let mut columns = Vec::with_capacity(self.fields.len());
-        for (field, part) in self.fields.iter().zip(&parts) {
-            let array = match part.as_slice() {
-                [] => new_null_array(&field.field_type.arrow_type(), times.len()),
-                [only] => Arc::clone(only),
-                part => concat(&part.iter().map(AsRef::as_ref).collect::<Vec<_>>())
-                    .map_err(|error| Error::invalid(format!("field '{}' changes its type: {error}", field.name)))?,
-            };
-            columns.push((field.id, array));
-        }
-        let bounds = TimeRange { start_ns: run.entry.min_time, end_ns: run.entry.max_time };
-        Ok(RowChunk { times: times.into(), columns, order: TimeOrder::Mixed, bounds })
     }
 }
 
@@ -244,20 +202,16 @@ struct VectorStep {
     regular: Option<(i64, i64)>,
 }
 
-/// Moves `run` over the rest of its current vector; `None` when no row of it is in `range`.
-fn next_vector(
-    run: &mut SectionRun,
-    section: &Section,
-    range: TimeRange,
-    scratch: &mut ScanScratch,
-) -> Result<Option<VectorStep>> {
+/// Moves `run` over the rest of its current vector; `None` when no row of it is within its bounds.
+fn next_vector(run: &mut SectionRun, section: &Section, scratch: &mut ScanScratch) -> Result<Option<VectorStep>> {
+    let range = run.bounds;
     let vector = section.vector_of_row(run.row);
     let bounds = section.vector_rows(vector);
     let key = VectorKey { section: run.section, vector };
     let (mut start, mut end) = (run.row, run.row_end.min(bounds.end));
     run.row = end;
     if run.entry.step_ns > 0 {
-        let first = regular_time(run, i64::from(start - run.entry.row_start));
+        let first = run.time_of(start);
         let whole = start == bounds.start && end == bounds.end;
         let offset = (start - bounds.start) as usize;
         let regular = Some((first, run.entry.step_ns));
@@ -284,24 +238,26 @@ fn next_vector(
     Ok(Some(VectorStep { key, offset, len: (end - start) as usize, whole, regular: None }))
 }
 
-/// Whether all that the scan may ask of a vector can be had.
-fn check_vector(section: &Section, columns: &[Option<&SectionColumn>], vector: usize) -> Result<()> {
+/// Whether all that a scan may ask of a vector can be had.
+pub(super) fn check_vector(section: &Section, columns: &[Option<&SectionColumn>], vector: usize) -> Result<()> {
     section.decode_times(vector, &mut [0; VECTOR_LEN])?;
     let rows = section.vector_rows(vector).len();
     columns.iter().flatten().try_for_each(|column| column.decode_array(vector, 0..rows).map(drop))
 }
 
-/// Moves `run` behind its damaged vector and returns how many rows it leaves out; an error that is no damage stays one.
-fn skip_vector(run: &mut SectionRun, section: &Section, vector: usize, error: Error) -> Result<u32> {
+/// Moves `run` behind its damaged vector and counts the rows that it leaves out; an error that is no damage stays one.
+pub(super) fn skip_vector(
+    run: &mut SectionRun,
+    section: &Section,
+    vector: usize,
+    error: Error,
+    skipped_rows: &AtomicU64,
+) -> Result<()> {
     if !matches!(error, Error::Corruption { .. }) {
         return Err(error);
     }
     let end = run.row_end.min(section.vector_rows(vector).end);
-    let skipped = end - run.row;
+    skipped_rows.fetch_add(u64::from(end - run.row), Ordering::Relaxed);
     run.row = end;
-    Ok(skipped)
-}
-
-fn regular_time(run: &SectionRun, index: i64) -> i64 {
-    run.entry.min_time.wrapping_add(run.entry.step_ns.wrapping_mul(index))
+    Ok(())
 }

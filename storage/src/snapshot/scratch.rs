@@ -3,9 +3,11 @@
 //! Small series share vectors: the vector that was decoded for one series mostly holds the next one too, so each buffer
 //! remembers what it holds.
 
+use super::widen::widen_to_f64;
 use crate::encoding::{VECTOR_LEN, Validity};
 use crate::error::Result;
 use crate::segment::{Section, SectionColumn};
+use crate::types::FieldType;
 
 /// Names a vector of a section of the scanned table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +82,7 @@ impl FieldScratch {
     pub(super) fn load_i64(&mut self, key: VectorKey, column: &SectionColumn) -> Result<()> {
         if self.key != Some(key) {
             self.key = None;
+            // A boolean that was widened to an integer is stored as 0 and 1 already.
             column.decode_i64(key.vector, self.i64s.get_or_insert_with(|| Box::new([0; VECTOR_LEN])))?;
             self.key = Some(key);
         }
@@ -90,7 +93,14 @@ impl FieldScratch {
     pub(super) fn load_f64(&mut self, key: VectorKey, column: &SectionColumn) -> Result<()> {
         if self.key != Some(key) {
             self.key = None;
-            column.decode_f64(key.vector, self.f64s.get_or_insert_with(|| Box::new([0.0; VECTOR_LEN])))?;
+            let floats = self.f64s.get_or_insert_with(|| Box::new([0.0; VECTOR_LEN]));
+            if column.field_type() == FieldType::F64 {
+                column.decode_f64(key.vector, floats)?;
+            } else {
+                column.decode_i64(key.vector, self.i64s.get_or_insert_with(|| Box::new([0; VECTOR_LEN])))?;
+                let integers = self.i64s.as_deref().map_or(&[][..], |values| values.as_slice());
+                widen_to_f64(integers, column.field_type(), floats.as_mut_slice());
+            }
             self.key = Some(key);
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::{Array, StringArray};
 use hashbrown::HashMap;
 
+use super::deletes::Deletes;
 use super::filter::TagFilter;
 use super::index::{SectionSeries, SeriesIndex};
 use super::scan::SeriesScan;
@@ -23,6 +24,8 @@ pub struct SeriesSet {
     entries: Vec<Entry>,
     /// Memory sources of all entries, each entry's together and in commit order.
     memory: Vec<Arc<SeriesBuffer>>,
+    /// `None` when nothing is deleted.
+    deletes: Option<Deletes>,
 }
 
 #[derive(Debug)]
@@ -52,7 +55,8 @@ impl TagValues {
 impl SeriesSet {
     pub(super) fn build(table: TableSnapshot, filter: &TagFilter, range: TimeRange) -> Result<Self> {
         let index = table.index()?;
-        let mut set = Self { table, index, range, entries: Vec::new(), memory: Vec::new() };
+        let deletes = Deletes::new(table.tombstones(), table.schema(), &index);
+        let mut set = Self { table, index, range, entries: Vec::new(), memory: Vec::new(), deletes };
         if range.is_empty() {
             return Ok(set);
         }
@@ -220,6 +224,12 @@ impl SeriesSet {
             Some(position) => self.index.sources(position as usize),
             None => &[],
         }
+    }
+
+    /// The parts of `range` that a section (by its position) shows of a series; `None` for all of it.
+    pub(super) fn shown_parts(&self, series: usize, section: usize, range: TimeRange) -> Option<Vec<TimeRange>> {
+        let (deletes, indexed) = (self.deletes.as_ref()?, self.entries[series].indexed?);
+        Some(deletes.remaining(&self.index, indexed, self.table.commit_orders()[section], range))
     }
 
     pub(super) fn memory_sources(&self, series: usize) -> &[Arc<SeriesBuffer>] {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::filter::TagFilter;
 use super::index::SeriesIndex;
 use super::series_set::SeriesSet;
-use super::version::TableState;
+use super::version::{SectionSet, TableState};
 use crate::error::{Error, Result};
 use crate::memtable::Memtable;
 use crate::segment::Section;
-use crate::types::{CommitSeq, TableSchema, TimeRange};
+use crate::types::{CommitSeq, TableSchema, TimeRange, Tombstone};
 
 /// What a query does where rows cannot be read, because their segment is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,6 +60,17 @@ impl TableSnapshot {
             segment.reason
         );
         Err(Error::corruption(&segment.path, segment.offset, reason))
+    }
+
+    /// A table of given sections alone, without what is in memory.
+    pub(crate) fn of_sections(
+        schema: Arc<TableSchema>,
+        sections: Vec<(u64, Arc<Section>)>,
+        tombstones: Vec<Arc<Tombstone>>,
+    ) -> Self {
+        let sections = Arc::new(SectionSet::new(sections));
+        let state = Arc::new(TableState { schema, sections, tombstones, damages: Vec::new() });
+        Self { state, memtables: Arc::new([]), visible: CommitSeq::default(), damage_policy: DamagePolicy::Fail }
     }
 
     /// The schema of the table at the time of the snapshot.
@@ -115,6 +126,33 @@ impl TableSnapshot {
 
     pub(super) fn index(&self) -> Result<Arc<SeriesIndex>> {
         self.state.sections.index(&self.state.schema)
+    }
+
+    /// The same table without what is in memory.
+    pub(crate) fn sections_only(&self) -> Self {
+        Self { memtables: Arc::new([]), ..self.clone() }
+    }
+
+    /// The largest commit order of its sections; `None` when it has none.
+    pub(crate) fn commit_order_max(&self) -> Option<u64> {
+        self.commit_orders().last().copied()
+    }
+
+    /// The distinct values of a tag (position in `TableSchema::tags`) in segments, sorted.
+    ///
+    /// # Errors
+    /// `Corruption` when a directory is damaged.
+    pub(crate) fn tag_values(&self, tag: usize) -> Result<Vec<String>> {
+        let index = self.index()?;
+        Ok(index.tags.get(tag).map_or_else(Vec::new, |tag| tag.values.iter().flatten().map(str::to_owned).collect()))
+    }
+
+    pub(super) fn commit_orders(&self) -> &[u64] {
+        &self.state.sections.commit_orders
+    }
+
+    pub(super) fn tombstones(&self) -> &[Arc<Tombstone>] {
+        &self.state.tombstones
     }
 
     pub(super) fn sections(&self) -> &[Arc<Section>] {

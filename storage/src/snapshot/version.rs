@@ -8,8 +8,9 @@ use hashbrown::HashMap;
 
 use super::index::SeriesIndex;
 use crate::error::Result;
+use crate::manifest::ManifestState;
 use crate::segment::{Section, Segment};
-use crate::types::{SegmentId, TableId, TableSchema, TimeRange};
+use crate::types::{SegmentId, TableId, TableSchema, TimeRange, Tombstone};
 
 /// A segment of the manifest that could not be opened.
 #[derive(Debug, Clone)]
@@ -27,7 +28,6 @@ pub(crate) struct DamagedSegment {
 pub(crate) struct Version {
     pub(crate) tables: BTreeMap<TableId, Arc<TableState>>,
     names: HashMap<(String, String), TableId>,
-    /// Oldest first.
     pub(crate) segments: BTreeMap<SegmentId, Arc<Segment>>,
     pub(crate) damaged: BTreeMap<SegmentId, Arc<DamagedSegment>>,
 }
@@ -37,18 +37,28 @@ pub(crate) struct Version {
 pub(crate) struct TableState {
     pub(crate) schema: Arc<TableSchema>,
     pub(crate) sections: Arc<SectionSet>,
+    /// Deletes that may affect its sections, oldest first.
+    pub(crate) tombstones: Vec<Arc<Tombstone>>,
     /// Damaged segments that hold rows of the table, with the times of these.
     pub(crate) damages: Vec<(TimeRange, Arc<DamagedSegment>)>,
 }
 
-/// The sections of a table, oldest first, with their merged directory.
+/// The sections of a table in commit order, oldest first, with their merged directory.
 #[derive(Debug)]
 pub(crate) struct SectionSet {
     pub(crate) sections: Vec<Arc<Section>>,
+    /// The commit order of each section's segment.
+    pub(crate) commit_orders: Vec<u64>,
     index: OnceLock<Arc<SeriesIndex>>,
 }
 
 impl SectionSet {
+    /// A set of sections with their commit orders, which ascend.
+    pub(crate) fn new(sections: Vec<(u64, Arc<Section>)>) -> Self {
+        let (commit_orders, sections) = sections.into_iter().unzip();
+        Self { sections, commit_orders, index: OnceLock::new() }
+    }
+
     /// The merged directory; built by the first caller.
     pub(crate) fn index(&self, schema: &TableSchema) -> Result<Arc<SeriesIndex>> {
         if let Some(index) = self.index.get() {
@@ -61,22 +71,33 @@ impl SectionSet {
 }
 
 impl Version {
-    /// Puts tables and segments together; `previous` lends the directories of tables that did not change.
+    /// Puts together what the manifest says and the segments of it that are open; `previous` lends the directories of
+    /// tables that did not change.
     pub(crate) fn new(
-        schemas: impl IntoIterator<Item = Arc<TableSchema>>,
+        state: &ManifestState,
         segments: BTreeMap<SegmentId, Arc<Segment>>,
         damaged: BTreeMap<SegmentId, Arc<DamagedSegment>>,
         previous: Option<&Self>,
     ) -> Self {
-        let mut by_table: HashMap<TableId, Vec<Arc<Section>>> = HashMap::new();
-        for segment in segments.values() {
-            for section in segment.sections() {
-                by_table.entry(section.table_id()).or_default().push(Arc::clone(section));
+        let mut by_table: HashMap<TableId, Vec<(u64, Arc<Section>)>> = HashMap::new();
+        for (id, meta) in &state.segments {
+            let Some(segment) = segments.get(id) else { continue };
+            for place in &meta.sections {
+                // Opening a segment has checked that it has every section that the manifest names.
+                if let Some(section) = segment.section(place.table, place.partition_start_ns) {
+                    by_table.entry(place.table).or_default().push((meta.commit_order, Arc::clone(section)));
+                }
             }
         }
+        let mut tombstones: HashMap<TableId, Vec<Arc<Tombstone>>> = HashMap::new();
+        for tombstone in state.tombstones.values() {
+            tombstones.entry(tombstone.table).or_default().push(Arc::clone(tombstone));
+        }
         let mut version = Self { segments, damaged, ..Self::default() };
-        for schema in schemas {
-            let sections = by_table.remove(&schema.id).unwrap_or_default();
+        for schema in state.tables.values() {
+            let mut sections = by_table.remove(&schema.id).unwrap_or_default();
+            // Stable: the parts of one run, of equal order, stay in the order of their segments.
+            sections.sort_by_key(|(commit_order, _)| *commit_order);
             let damages = version.damaged.values().flat_map(|damage| {
                 let own = damage.sections.iter().filter(|(table, _)| *table == schema.id);
                 own.map(|(_, range)| (*range, Arc::clone(damage)))
@@ -85,14 +106,16 @@ impl Version {
             let kept = previous.and_then(|previous| previous.tables.get(&schema.id)).filter(|old| {
                 old.schema.tags == schema.tags
                     && old.sections.sections.len() == sections.len()
-                    && old.sections.sections.iter().zip(&sections).all(|(a, b)| Arc::ptr_eq(a, b))
+                    && old.sections.sections.iter().zip(&sections).all(|(a, (_, b))| Arc::ptr_eq(a, b))
             });
             let sections = match kept {
                 Some(old) => Arc::clone(&old.sections),
-                None => Arc::new(SectionSet { sections, index: OnceLock::new() }),
+                None => Arc::new(SectionSet::new(sections)),
             };
+            let tombstones = tombstones.remove(&schema.id).unwrap_or_default();
             version.names.insert((schema.namespace.clone(), schema.name.clone()), schema.id);
-            version.tables.insert(schema.id, Arc::new(TableState { schema, sections, damages }));
+            let table = TableState { schema: Arc::clone(schema), sections, tombstones, damages };
+            version.tables.insert(schema.id, Arc::new(table));
         }
         version
     }

@@ -6,7 +6,7 @@ use super::table::TableSnapshot;
 use super::version::Version;
 use crate::error::{Error, Result};
 use crate::memtable::Memtable;
-use crate::types::{CommitSeq, TableSchema};
+use crate::types::{CommitSeq, TableId, TableSchema};
 
 /// The database at one commit. Cheap to clone; nothing that happens later changes what it shows.
 #[derive(Debug, Clone)]
@@ -30,6 +30,16 @@ impl Snapshot {
     /// The schemas of all tables.
     pub fn tables(&self) -> impl Iterator<Item = &Arc<TableSchema>> {
         self.version.schemas()
+    }
+
+    /// One table by id.
+    ///
+    /// # Errors
+    /// As [`Snapshot::table`].
+    pub fn table_by_id(&self, id: TableId) -> Result<TableSnapshot> {
+        let state = self.version.tables.get(&id);
+        let state = state.ok_or_else(|| Error::TableNotFound { name: format!("with id {id}") })?;
+        self.table(&state.schema.namespace, &state.schema.name)
     }
 
     /// One table.

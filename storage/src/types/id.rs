@@ -35,6 +35,10 @@ id!(
     SegmentId(u64)
 );
 id!(
+    /// A delete.
+    TombstoneId(u64)
+);
+id!(
     /// A file of the write-ahead log.
     WalFileId(u64)
 );

@@ -2,14 +2,18 @@
 
 mod batch;
 mod id;
+mod partition;
 mod schema;
 mod series_key;
 mod time_range;
+mod tombstone;
 
 pub use batch::{SeriesBatch, SeriesRows};
-pub use id::{ColumnId, CommitSeq, Lsn, SegmentId, TableId, WalFileId};
+pub use id::{ColumnId, CommitSeq, Lsn, SegmentId, TableId, TombstoneId, WalFileId};
+pub use partition::partition_of;
 pub use schema::{
     Dedup, FieldColumn, FieldType, SchemaMode, TableOptions, TableSchema, TableSpec, TagColumn, TimeColumn,
 };
 pub use series_key::SeriesKey;
 pub use time_range::TimeRange;
+pub use tombstone::{TagCondition, Tombstone, TombstoneCause};

@@ -39,6 +39,12 @@ impl FieldType {
         }
     }
 
+    /// The type of a column of this Arrow type.
+    pub fn of_arrow(data_type: &DataType) -> Option<Self> {
+        let all = [Self::F64, Self::I64, Self::U64, Self::Bool, Self::String, Self::Binary];
+        all.into_iter().find(|field_type| field_type.arrow_type() == *data_type)
+    }
+
     /// The code of the type in files.
     pub fn code(self) -> u8 {
         match self {
@@ -49,6 +55,15 @@ impl FieldType {
             Self::String => 5,
             Self::Binary => 6,
         }
+    }
+
+    /// Whether a column of this type may become one of type `to`: every value keeps its meaning (integers beyond 2^53
+    /// lose precision as floats), and old values are cast when they are read.
+    pub fn can_widen_to(self, to: Self) -> bool {
+        matches!(
+            (self, to),
+            (Self::Bool, Self::I64 | Self::F64) | (Self::I64 | Self::U64, Self::F64) | (Self::String, Self::Binary)
+        )
     }
 
     /// The type of a code in a file.
@@ -88,12 +103,14 @@ pub struct TableOptions {
     pub schema_mode: SchemaMode,
     /// Width of a partition.
     pub partition_ns: i64,
+    /// Rows older than this are dropped; `None` keeps them for ever.
+    pub retention_ns: Option<i64>,
 }
 
 impl Default for TableOptions {
     fn default() -> Self {
         const DAY_NS: i64 = 86_400_000_000_000;
-        Self { dedup: Dedup::Last, schema_mode: SchemaMode::Evolving, partition_ns: DAY_NS }
+        Self { dedup: Dedup::Last, schema_mode: SchemaMode::Evolving, partition_ns: DAY_NS, retention_ns: None }
     }
 }
 
@@ -220,6 +237,9 @@ impl TableSchema {
         if spec.options.partition_ns < 1 {
             return Err(Error::invalid("the width of a partition must be positive"));
         }
+        if spec.options.retention_ns.is_some_and(|retention_ns| retention_ns < 1) {
+            return Err(Error::invalid("the retention of a table must be positive"));
+        }
         let mut schema = Self {
             id,
             namespace: spec.namespace.clone(),
@@ -295,6 +315,14 @@ impl TableSchema {
     /// Position of a field in `fields` by id.
     pub fn field_index_by_id(&self, id: ColumnId) -> Option<usize> {
         self.fields.iter().position(|field| field.id == id)
+    }
+
+    /// Whether a column had this id and was dropped.
+    pub fn is_dropped(&self, id: ColumnId) -> bool {
+        let is_there = self.time.id == id
+            || self.tags.iter().any(|tag| tag.id == id)
+            || self.fields.iter().any(|field| field.id == id);
+        id < self.next_column_id && !is_there
     }
 
     /// The Arrow type of the time column.

@@ -108,9 +108,9 @@ fn reseal(bytes: &mut [u8]) {
     let footer = u64_at(bytes, trailer);
     let entries: Vec<usize> = (footer + FOOTER_HEADER_BYTES..trailer).step_by(FOOTER_ENTRY_BYTES).collect();
     for entry in entries {
-        let (offset, len) = (u64_at(bytes, entry + 16), u64_at(bytes, entry + 24));
+        let (offset, len) = (u64_at(bytes, entry + 24), u64_at(bytes, entry + 32));
         let crc = crc32c::crc32c(&bytes[offset..offset + len]);
-        bytes[entry + 32..entry + 36].copy_from_slice(&crc.to_le_bytes());
+        bytes[entry + 40..entry + 44].copy_from_slice(&crc.to_le_bytes());
     }
     let crc = crc32c::crc32c(&bytes[footer..trailer]);
     bytes[trailer + 12..trailer + 16].copy_from_slice(&crc.to_le_bytes());

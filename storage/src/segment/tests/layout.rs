@@ -10,7 +10,8 @@ use crate::types::{FieldType, TableId, TableSchema, TableSpec};
 use std::sync::Arc;
 
 fn section_of_sizes(sizes: &[usize]) -> Arc<Section> {
-    let (schema, mut random) = (all_types(1), Lcg(1));
+    let (mut schema, mut random) = (all_types(1), Lcg(1));
+    schema.options.partition_ns = i64::MAX;
     let mut table = TableModel { series: Vec::new(), schema: schema.clone() };
     for (index, &size) in sizes.iter().enumerate() {
         let host = format!("{index:05}");

@@ -35,8 +35,9 @@ fn the_manifest_entry_describes_the_file() {
     let meta = write(&io, std::slice::from_ref(&table)).unwrap();
     let times = table.series.iter().flat_map(|series| &series.times);
     let range = TimeRange { start_ns: *times.clone().min().unwrap(), end_ns: *times.max().unwrap() };
-    assert_eq!((meta.id, meta.row_count, meta.time_range), (ID, 600, range));
-    assert_eq!(meta.tables, [TableId(2)]);
+    assert_eq!((meta.id, meta.row_count(), meta.commit_order), (ID, 600, ID.0));
+    assert_eq!((meta.sections[0].table, meta.sections[0].time_range), (TableId(2), range));
+    assert_eq!(meta.sections.len(), 1);
     assert_eq!(meta.file_len, io.content(Path::new(PATH)).unwrap().len() as u64);
     assert_eq!(open(&io).unwrap().sections()[0].time_range(), range);
 }
@@ -48,7 +49,7 @@ fn input_out_of_order_is_refused() {
     let schema = all_types(2);
     let begun = || {
         let mut writer = SegmentWriter::create(Arc::new(io.clone()), Path::new(PATH), ID).unwrap();
-        writer.begin_section(&schema).unwrap();
+        writer.begin_table(&schema).unwrap();
         writer.push_series(&key("m"), &[1], &[]).unwrap();
         writer
     };
@@ -64,14 +65,14 @@ fn input_out_of_order_is_refused() {
     is_invalid(begun().push_series(&key("n"), &[1, 2], &[(float_id, floats.clone())]));
     is_invalid(begun().push_series(&key("n"), &[1], &[(ColumnId(99), floats.clone())]));
     is_invalid(begun().push_series(&key("n"), &[1], &[(float_id, floats.clone()), (float_id, floats)]));
-    is_invalid(begun().begin_section(&all_types(3)));
+    is_invalid(begun().begin_table(&all_types(3)));
     is_invalid(begun().finish().map(|_| ()));
 
     let mut ended = begun();
-    ended.end_section().unwrap();
+    ended.end_table().unwrap();
     is_invalid(ended.push_series(&key("n"), &[1], &[]));
-    is_invalid(ended.end_section());
-    is_invalid(ended.begin_section(&schema));
+    is_invalid(ended.end_table());
+    is_invalid(ended.begin_table(&schema));
     drop(ended);
     assert!(io.list(Path::new("db/segments")).unwrap().is_empty(), "a dropped writer leaves nothing");
 }
@@ -82,7 +83,7 @@ fn a_segment_without_rows_is_refused_and_an_empty_section_is_left_out() {
     let empty = TableModel { schema: all_types(1), series: vec![] };
     assert!(matches!(write(&io, std::slice::from_ref(&empty)), Err(Error::InvalidInput { .. })));
     let meta = write(&io, &[empty, table()]).unwrap();
-    assert_eq!(meta.tables, [TableId(2)]);
+    assert_eq!(meta.sections.iter().map(|section| section.table).collect::<Vec<_>>(), [TableId(2)]);
     assert_eq!(read(&open(&io).unwrap()).unwrap(), [table()]);
 }
 

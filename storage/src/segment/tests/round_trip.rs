@@ -64,8 +64,9 @@ fn several_tables_stand_in_one_file() {
     let tables: Vec<_> = (1..40).map(|id| table_of_sizes(id, &[3, 300], Times::Regular, 30)).collect();
     assert_round_trip(&tables);
     let segment = write_and_open(&tables);
-    assert_eq!(segment.section(TableId(17)).unwrap().table_id(), TableId(17));
-    assert!(segment.section(TableId(40)).is_none());
+    let partition = segment.sections()[0].partition_start_ns();
+    assert_eq!(segment.section(TableId(17), partition).unwrap().table_id(), TableId(17));
+    assert!(segment.section(TableId(40), partition).is_none());
 }
 
 #[test]

@@ -179,17 +179,33 @@ fn values(field_type: FieldType, array: &ArrayRef) -> Vec<Option<Value>> {
     (0..array.len()).map(|row| array.is_valid(row).then(|| value(row))).collect()
 }
 
+impl TableModel {
+    /// Adds the rows of a later partition.
+    fn append(&mut self, later: Self) {
+        for series in later.series {
+            match self.series.iter_mut().find(|known| known.tags == series.tags) {
+                Some(known) => {
+                    known.times.extend(series.times);
+                    known.fields.iter_mut().zip(series.fields).for_each(|(known, more)| known.extend(more));
+                }
+                None => self.series.push(series),
+            }
+        }
+        self.series.sort_by_key(SeriesModel::key);
+    }
+}
+
 /// Writes tables as one segment.
 pub(super) fn write(io: &SimIo, tables: &[TableModel]) -> Result<SegmentMeta> {
     let path = Path::new(PATH);
     io.create_dir_all(path.parent().unwrap())?;
     let mut writer = SegmentWriter::create(Arc::new(io.clone()), path, ID)?;
     for table in tables {
-        writer.begin_section(&table.schema)?;
+        writer.begin_table(&table.schema)?;
         for series in &table.series {
             writer.push_series(&series.key(), &series.times, &series.arrays(&table.schema))?;
         }
-        writer.end_section()?;
+        writer.end_table()?;
     }
     writer.finish()
 }
@@ -207,9 +223,17 @@ pub(super) fn write_and_open(tables: &[TableModel]) -> Segment {
     open(&io).unwrap()
 }
 
-/// Reads all rows of a segment.
+/// Reads all rows of a segment; the partitions of a table are put together.
 pub(super) fn read(segment: &Segment) -> Result<Vec<TableModel>> {
-    segment.sections().iter().map(|section| read_section(section)).collect()
+    let mut tables: Vec<TableModel> = Vec::new();
+    for section in segment.sections() {
+        let table = read_section(section)?;
+        match tables.last_mut().filter(|last| last.schema.id == table.schema.id) {
+            Some(last) => last.append(table),
+            None => tables.push(table),
+        }
+    }
+    Ok(tables)
 }
 
 fn read_section(section: &Section) -> Result<TableModel> {

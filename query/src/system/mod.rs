@@ -1,0 +1,49 @@
+//! The tables of the namespace `system`: what the database knows of itself, as rows.
+//!
+//! Each is made when a statement names it, from one snapshot and the state of the engine at that moment. They can be read
+//! and joined like any table, and not written.
+
+mod builder;
+mod catalog;
+mod engine;
+mod layout;
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use lynxstore_storage::engine::Engine;
+use lynxstore_storage::snapshot::Snapshot;
+
+use crate::error::Result;
+
+/// The namespace.
+pub(crate) const NAMESPACE: &str = "system";
+
+/// Names of the system tables.
+pub(crate) const NAMES: [&str; 7] = ["columns", "memory", "partitions", "segments", "series", "tables", "tasks"];
+
+/// Makes system tables of one engine. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct SystemTables {
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl SystemTables {
+    /// The rows of a system table; `None` when there is none of that name.
+    pub(crate) fn table(&self, snapshot: &Snapshot, name: &str) -> Result<Option<RecordBatch>> {
+        table(&self.engine, snapshot, name)
+    }
+}
+
+fn table(engine: &Engine, snapshot: &Snapshot, name: &str) -> Result<Option<RecordBatch>> {
+    Ok(Some(match name {
+        "tables" => catalog::tables(snapshot)?,
+        "columns" => catalog::columns(snapshot)?,
+        "series" => catalog::series(snapshot)?,
+        "segments" => layout::segments(engine, snapshot)?,
+        "partitions" => layout::partitions(engine, snapshot)?,
+        "tasks" => engine::tasks(engine)?,
+        "memory" => engine::memory(engine)?,
+        _ => return Ok(None),
+    }))
+}
