@@ -32,9 +32,11 @@ impl Random {
 
 fn build(dir: &Path) -> Engine {
     let options = EngineOptions::with_memory_budget(4 << 30);
-    let engine =
-        Engine::open(dir, EngineOptions { flush_bytes_max: u64::MAX, memtable_bytes_max: u64::MAX, ..options })
-            .expect("a new directory opens");
+    let engine = Engine::open(
+        dir,
+        EngineOptions { flush_bytes_max: u64::MAX, memtable_bytes_max: u64::MAX, wal_bytes_max: u64::MAX, ..options },
+    )
+    .expect("a new directory opens");
     let mut spec = TableSpec::new("cpu").tag("host");
     for field in 0..FIELDS {
         spec = spec.field(format!("f{field}"), FieldType::I64);

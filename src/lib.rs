@@ -41,6 +41,7 @@
 
 mod appender;
 mod backup;
+mod check;
 mod database;
 mod error;
 #[cfg(feature = "async")]
@@ -56,13 +57,16 @@ pub mod shell;
 
 pub use appender::{Appender, AppenderRow, FieldValue};
 pub use backup::{backup, restore};
+pub use check::{repair, verify};
 pub use database::Database;
 pub use error::{Error, ErrorKind, Result};
 pub use lynxstore_query::{
-    Cancellation, FileAccess, PreparedStatement, QueryOptions, QueryOutput, RollupMode, Route, ScalarParam,
+    Cancellation, DamagePolicy, FileAccess, PreparedStatement, QueryOptions, QueryOutput, RollupMode, Route,
+    ScalarParam,
 };
 pub use lynxstore_storage::engine::{
-    Ack, BackupStats, Engine, EngineStats, RecoveryReport, Refresh, RestoreStats, WriteReceipt,
+    Ack, BackupStats, Engine, EngineStats, RecoveryReport, Refresh, RepairMode, RepairReport, RestoreStats,
+    VerifyReport, WriteReceipt,
 };
 pub use lynxstore_storage::types::{Dedup, FieldType, SchemaMode, TableOptions, TableSchema, TableSpec};
 pub use options::Options;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lynxstore_query::{FileAccess, QueryOptions, RollupMode};
+use lynxstore_query::{DamagePolicy, FileAccess, QueryOptions, RollupMode};
 use lynxstore_storage::engine::EngineOptions;
 
 /// How a [`Database`](crate::Database) is opened.
@@ -62,6 +62,13 @@ impl Options {
     #[must_use]
     pub fn rollups(mut self, mode: RollupMode) -> Self {
         self.query.rollups = mode;
+        self
+    }
+
+    /// What a statement does where rows cannot be read because their segment is damaged. Default: it fails.
+    #[must_use]
+    pub fn on_damage(mut self, policy: DamagePolicy) -> Self {
+        self.query.on_damage = policy;
         self
     }
 

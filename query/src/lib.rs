@@ -19,6 +19,7 @@ mod statement;
 mod system;
 
 pub use error::{Error, Result};
+pub use lynxstore_storage::snapshot::DamagePolicy;
 pub use options::{Cancellation, FileAccess, QueryOptions, RollupMode};
 pub use output::{QueryOutput, Route};
 pub use scalar::{Interval, Scalar as ScalarParam};

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use lynxstore_storage::snapshot::DamagePolicy;
+
 use crate::error::{Error, Result};
 
 /// Whether statements may name files (`COPY`, `FROM 'file'`).
@@ -40,6 +42,8 @@ pub struct QueryOptions {
     pub groups_max: u64,
     /// Whether rollups are used.
     pub rollups: RollupMode,
+    /// What a statement does where rows cannot be read because their segment is damaged: `Skip` answers from the rest.
+    pub on_damage: DamagePolicy,
 }
 
 impl Default for QueryOptions {
@@ -55,6 +59,7 @@ impl Default for QueryOptions {
             rows_out_max: ROWS_OUT_MAX,
             groups_max: GROUPS_MAX,
             rollups: RollupMode::On,
+            on_damage: DamagePolicy::Fail,
         }
     }
 }

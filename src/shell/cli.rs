@@ -51,6 +51,10 @@ pub(super) struct ShellArgs {
     #[arg(long, requires = "directory")]
     pub(super) read_only: bool,
 
+    /// Answer from what can be read where segments are damaged, instead of failing
+    #[arg(long, requires = "directory")]
+    pub(super) allow_partial: bool,
+
     /// Run these statements and exit; may be given several times
     #[arg(short, long, value_name = "SQL")]
     pub(super) command: Vec<String>,
@@ -86,6 +90,30 @@ pub(super) enum Subcommands {
     Backup(BackupArgs),
     /// Make a database from a backup
     Restore(RestoreArgs),
+    /// Check every checksum and invariant of a database that nobody has open
+    Verify(VerifyArgs),
+    /// Say what would mend a damaged database, and do it with --apply
+    Repair(RepairArgs),
+}
+
+/// `tsq verify`.
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// Directory of the database
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
+}
+
+/// `tsq repair`.
+#[derive(Debug, Args)]
+pub(super) struct RepairArgs {
+    /// Directory of the database
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
+
+    /// Do it; without, it is only said
+    #[arg(long)]
+    pub(super) apply: bool,
 }
 
 /// `tsq backup`.

@@ -75,12 +75,13 @@ pub enum Error {
         /// The text of the first failure.
         reason: String,
     },
-    /// Memory is over budget and did not come down within the caller's deadline.
+    /// Unflushed rows are over their bound, in memory or in the log, and did not come down within the caller's deadline.
     #[error(
-        "memory for unflushed rows is full ({used_bytes} of {limit_bytes} bytes): retry later, or raise the memory budget"
+        "unflushed rows take {used_bytes} of {limit_bytes} bytes, in memory or in the log: retry later, raise the memory \
+         budget, or see whether flushes fail"
     )]
     Backpressure {
-        /// Bytes in memtables.
+        /// Bytes in memtables, or in the write-ahead log.
         used_bytes: u64,
         /// The bound.
         limit_bytes: u64,

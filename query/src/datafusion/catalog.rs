@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::DataFusionError;
 use datafusion::datasource::MemTable;
-use lynxstore_storage::snapshot::Snapshot;
+use lynxstore_storage::snapshot::{DamagePolicy, Snapshot};
 
 use super::error::to_datafusion;
 use super::file_table::open_file_table;
@@ -28,6 +28,7 @@ pub(super) struct SnapshotCatalog {
     pub(super) snapshot: Snapshot,
     pub(super) default_namespace: Arc<str>,
     pub(super) file_access: FileAccess,
+    pub(super) on_damage: DamagePolicy,
     pub(super) system: SystemTables,
 }
 
@@ -89,7 +90,7 @@ impl SchemaProvider for NamespaceTables {
             return Ok(Some(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?)));
         }
         match self.catalog.snapshot.table(&self.namespace, name) {
-            Ok(table) => return Ok(Some(Arc::new(SeriesTable::new(table)))),
+            Ok(table) => return Ok(Some(Arc::new(SeriesTable::new(table.on_damage(self.catalog.on_damage))))),
             Err(lynxstore_storage::Error::TableNotFound { .. }) => {}
             Err(error) => return Err(to_datafusion(error)),
         }

@@ -14,7 +14,7 @@ use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use futures::StreamExt;
 use lynxstore_storage::engine::Engine;
-use lynxstore_storage::snapshot::Snapshot;
+use lynxstore_storage::snapshot::{DamagePolicy, Snapshot};
 use sqlparser::ast::{Query, Statement as SqlStatement};
 
 use super::error::from_datafusion;
@@ -42,6 +42,8 @@ pub(crate) struct RunOptions {
     pub(crate) rows_out_max: u64,
     /// Bound of intermediate state.
     pub(crate) memory_bytes_max: usize,
+    /// What a scan does where rows cannot be read.
+    pub(crate) on_damage: DamagePolicy,
     /// Makes the tables of the namespace `system`.
     pub(crate) system: SystemTables,
 }
@@ -55,6 +57,7 @@ impl RunOptions {
             file_access: options.file_access,
             rows_out_max: options.rows_out_max,
             memory_bytes_max: MEMORY_BYTES_MAX,
+            on_damage: options.on_damage,
             system: SystemTables { engine: Arc::clone(engine) },
         }
     }

@@ -52,6 +52,7 @@ pub(super) fn session(snapshot: Snapshot, options: &RunOptions) -> Result<Sessio
         snapshot,
         default_namespace: Arc::clone(&options.namespace),
         file_access: options.file_access,
+        on_damage: options.on_damage,
         system: options.system.clone(),
     };
     let state = SessionStateBuilder::new_from_existing(TEMPLATE.clone())

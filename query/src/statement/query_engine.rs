@@ -123,6 +123,11 @@ impl Run<'_> {
 
     /// A table of a snapshot: by its folded name, else as written.
     pub(super) fn table(&self, snapshot: &Snapshot, name: &TableName) -> Result<TableSnapshot> {
+        let found = self.table_of(snapshot, name)?;
+        Ok(found.on_damage(self.shared.options.on_damage))
+    }
+
+    fn table_of(&self, snapshot: &Snapshot, name: &TableName) -> Result<TableSnapshot> {
         let namespace = self.namespace(name);
         match snapshot.table(namespace, &name.name) {
             Err(error @ lynxstore_storage::Error::TableNotFound { .. }) => {

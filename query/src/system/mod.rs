@@ -5,6 +5,7 @@
 
 mod builder;
 mod catalog;
+mod damage;
 mod engine;
 mod layout;
 
@@ -20,7 +21,8 @@ use crate::error::Result;
 pub(crate) const NAMESPACE: &str = "system";
 
 /// Names of the system tables.
-pub(crate) const NAMES: [&str; 7] = ["columns", "memory", "partitions", "segments", "series", "tables", "tasks"];
+pub(crate) const NAMES: [&str; 9] =
+    ["columns", "corruption", "memory", "partitions", "recovery", "segments", "series", "tables", "tasks"];
 
 /// Makes system tables of one engine. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -42,6 +44,8 @@ fn table(engine: &Engine, snapshot: &Snapshot, name: &str) -> Result<Option<Reco
         "series" => catalog::series(snapshot)?,
         "segments" => layout::segments(engine, snapshot)?,
         "partitions" => layout::partitions(engine, snapshot)?,
+        "recovery" => damage::recovery(engine, snapshot)?,
+        "corruption" => damage::corruption(engine, snapshot)?,
         "tasks" => engine::tasks(engine)?,
         "memory" => engine::memory(engine)?,
         _ => return Ok(None),

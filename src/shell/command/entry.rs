@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use super::{backup, bench, demo, generate, interactive, serve};
+use super::{backup, bench, check, demo, generate, interactive, serve};
 use crate::shell::cli::{Cli, GenerateSubject, Subcommands};
 use crate::shell::{import, terminal};
 
@@ -23,6 +23,8 @@ pub fn run() -> ExitCode {
         Some(Subcommands::Demo(args)) => demo::run(args),
         Some(Subcommands::Backup(args)) => backup::run_backup(args),
         Some(Subcommands::Restore(args)) => backup::run_restore(args),
+        Some(Subcommands::Verify(args)) => check::run_verify(args),
+        Some(Subcommands::Repair(args)) => check::run_repair(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

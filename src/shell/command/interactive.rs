@@ -8,7 +8,7 @@ use crate::shell::editor;
 use crate::shell::error::{CommandError, Result};
 use crate::shell::scratch::ScratchDirectory;
 use crate::shell::session::{Audience, Flow, Session};
-use crate::{Database, ErrorKind, Options};
+use crate::{DamagePolicy, Database, ErrorKind, Options};
 
 /// Memory for rows of a temporary database.
 const SCRATCH_MEMORY_BYTES: u64 = 1 << 30;
@@ -27,6 +27,11 @@ pub(super) fn run(args: &ShellArgs) -> Result<()> {
         }
         (None, None) => return Err(CommandError::input("no directory")),
     };
+    let mut options = database.query_options().clone();
+    if args.allow_partial {
+        options.on_damage = DamagePolicy::Skip;
+    }
+    let database = database.with_query_options(options);
     let mut session = Session::new(database.clone(), audience);
     session.cancel_by_interrupt();
     if let Some(format) = args.format {

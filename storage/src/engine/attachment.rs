@@ -19,8 +19,8 @@ use parking_lot::{Mutex, RwLock};
 use super::database_dir::DatabaseDir;
 use super::directory_lock::named_process;
 use super::follower::Follower;
-use super::open::RecoveryReport;
 use super::options::EngineOptions;
+use super::recovery_report::RecoveryReport;
 use super::stats::EngineStats;
 use crate::error::{Error, Result};
 use crate::io::Io;
@@ -98,7 +98,7 @@ impl Attachment {
 
     pub(super) fn snapshot(&self) -> Snapshot {
         let Shown { version, memtables, lsn, .. } = self.shown.read().clone();
-        Snapshot::new(version, memtables, CommitSeq(lsn.0), Arc::clone(&self.root))
+        Snapshot::new(version, memtables, CommitSeq(lsn.0))
     }
 
     pub(super) fn report(&self) -> &RecoveryReport {

@@ -70,7 +70,7 @@ pub(super) fn spawn(core: &Arc<Core>) -> Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name("lynxstore-flush".into())
         .spawn(move || run(&shared))
-        .map_err(|source| Error::io("start a thread for", &core.store.root, source))
+        .map_err(|source| Error::io("start a thread for", &core.store.dir.root, source))
 }
 
 fn run(core: &Core) {

@@ -103,4 +103,16 @@ impl Store {
         self.memtables.publish(self.next_version(&manifest, Vec::new()));
         Ok(())
     }
+
+    /// Takes a schema that recovery made up, for a new table or for one that is there.
+    pub(super) fn put_recovered_table(&self, schema: TableSchema) -> Result<()> {
+        let mut manifest = self.manifest.lock();
+        let edit = match manifest.state().tables.contains_key(&schema.id) {
+            true => ManifestEdit::AlterTable(schema),
+            false => ManifestEdit::CreateTable(schema),
+        };
+        manifest.append(&[edit])?;
+        self.memtables.publish(self.next_version(&manifest, Vec::new()));
+        Ok(())
+    }
 }

@@ -29,6 +29,7 @@ impl Core {
         if result.is_err() {
             Counters::add(&self.store.counters.flush_failures, 1);
         }
+        self.store.memory.set_log_bytes(self.wal.total_bytes());
         result
     }
 
@@ -36,7 +37,8 @@ impl Core {
     pub(super) fn flush_locked(&self) -> Result<()> {
         let store = &self.store;
         store.release_retired();
-        if store.memtables.rows() == 0 {
+        // Files of the log without rows, of dropped tables or damaged ones, go with the next flush too.
+        if store.memtables.rows() == 0 && !self.wal.has_sealed_files() {
             store.memory.refresh(|| store.memtables.bytes());
             return Ok(());
         }

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use super::attachment::Shown;
 use super::database_dir::DatabaseDir;
 use super::log_reader::{LogReader, LogReading};
-use super::open::RecoveryReport;
+use super::open::damaged_segment;
 use super::pinned_manifest::{PinnedManifest, is_vanished_file};
+use super::recovery_report::{RecoveryEvent, RecoveryReport};
 use crate::error::{Error, Result};
 use crate::io::Io;
 use crate::manifest::{ManifestState, Reading};
 use crate::segment::Segment;
-use crate::snapshot::{DamagedSegment, Version};
+use crate::snapshot::Version;
 
 /// Attempts until a writer that changes the manifest all the time is given up on.
 const ATTEMPTS_MAX: u32 = 64;
@@ -54,8 +55,16 @@ impl Follower {
     /// What reading found that a writer would have mended.
     pub(super) fn report(&self) -> RecoveryReport {
         let mut report = self.log.report().clone();
-        let damaged = self.version.iter().flat_map(|version| &version.damaged);
-        report.damaged_segments = damaged.map(|(id, damage)| (*id, damage.reason.clone())).collect();
+        for damage in std::mem::take(&mut report.wal_damage) {
+            report.add(RecoveryEvent::of_wal_damage(&damage));
+            report.wal_damage.push(damage);
+        }
+        for (id, damage) in self.version.iter().flat_map(|version| &version.damaged) {
+            if let Some(meta) = self.state.segments.get(id) {
+                report.add(RecoveryEvent::of_damaged_segment(&damage.path, meta, &damage.reason));
+            }
+            report.damaged_segments.push((*id, damage.reason.clone()));
+        }
         report
     }
 
@@ -144,8 +153,7 @@ impl Follower {
                 Err(error) if is_vanished_file(&error) && !self.manifest.is_current()? => return Ok(None),
                 Err(error) => {
                     tracing::error!(segment = id.0, %error, "a segment cannot be read; its tables cannot be queried");
-                    let tables = meta.sections.iter().map(|section| section.table).collect();
-                    damaged.insert(*id, DamagedSegment { tables, reason: error.to_string() });
+                    damaged.insert(*id, Arc::new(damaged_segment(&self.dir, meta, &error)));
                 }
             }
         }

@@ -13,12 +13,15 @@ use super::backup::{self, BackupStats};
 use super::catalog::IfExists;
 use super::compaction::Effort;
 use super::core::Core;
+use super::database_dir::DatabaseDir;
 use super::delete::DeleteReceipt;
 use super::directory_lock;
 use super::inventory::{self, SegmentInfo};
 use super::maintenance;
-use super::open::{self, RecoveryReport};
+use super::open;
 use super::options::{Ack, Background, EngineOptions, WriteReceipt};
+use super::recovery_report::{RecoveryEvent, RecoveryReport};
+use super::scrub::{Corruption, ScrubReport, corruption};
 use super::stats::EngineStats;
 use super::task_log::TaskRecord;
 use crate::error::{Error, Result};
@@ -167,6 +170,24 @@ impl Engine {
             Mode::Writing(writing) => &writing.report,
             Mode::ReadOnly(attachment) => attachment.report(),
         }
+    }
+
+    /// Everything that the open found and did, one event after the other.
+    pub fn recovery_events(&self) -> &[RecoveryEvent] {
+        &self.recovery_report().events
+    }
+
+    /// Every damage of segments that is known now: found by the open, by queries or by a scrub.
+    pub fn corruption(&self) -> Vec<Corruption> {
+        corruption(&self.version(), &DatabaseDir::new(&self.root))
+    }
+
+    /// Checks every byte of every segment, beside reads and writes. What it finds is in [`Engine::corruption`].
+    ///
+    /// # Errors
+    /// `Io` for what is no damage of a file; `Closed`; `ReadOnly`.
+    pub fn scrub(&self) -> Result<ScrubReport> {
+        self.writing()?.core.scrub()
     }
 
     /// Creates a table.

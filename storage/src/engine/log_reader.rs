@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::batch_check::check_batch;
-use super::open::RecoveryReport;
+use super::recovery_report::RecoveryReport;
 use crate::error::{Error, Result};
 use crate::io::Io;
 use crate::manifest::ManifestState;

@@ -74,7 +74,7 @@ pub(super) fn spawn(core: &Arc<Core>) -> Result<JoinHandle<()>> {
                 }
             }
         })
-        .map_err(|source| Error::io("start a thread for", &core.store.root, source))
+        .map_err(|source| Error::io("start a thread for", &core.store.dir.root, source))
 }
 
 impl Core {

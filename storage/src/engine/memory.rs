@@ -1,4 +1,4 @@
-//! The gate in front of the memtables: writes wait here while memory is over its bound.
+//! The gate in front of the memtables: writes wait here while memory or the log is over its bound.
 //!
 //! What a write is about to add counts from its admission on, so that writers that come together do not pass together.
 
@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(super) struct MemoryGate {
     limit_bytes: u64,
+    log_limit_bytes: u64,
     state: Mutex<GateState>,
     changed: Condvar,
 }
@@ -20,6 +21,7 @@ pub(super) struct MemoryGate {
 struct GateState {
     used_bytes: u64,
     admitted_bytes: u64,
+    log_bytes: u64,
     closed: bool,
 }
 
@@ -31,11 +33,12 @@ pub(super) struct Admission<'a> {
 }
 
 impl MemoryGate {
-    pub(super) fn new(limit_bytes: u64) -> Self {
-        Self { limit_bytes, state: Mutex::default(), changed: Condvar::new() }
+    pub(super) fn new(limit_bytes: u64, log_limit_bytes: u64) -> Self {
+        Self { limit_bytes, log_limit_bytes, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Waits until memory is below its bound. One write is always let in when there is nothing else, however large.
+    /// Waits until memory and log are below their bounds. One write is always let in when there is nothing else in
+    /// memory, however large.
     ///
     /// # Errors
     /// `Backpressure` after `deadline`; `Closed`.
@@ -47,12 +50,16 @@ impl MemoryGate {
                 return Err(Error::Closed);
             }
             let used_bytes = state.used_bytes + state.admitted_bytes;
-            if used_bytes == 0 || used_bytes < self.limit_bytes {
+            let is_log_full = state.log_bytes >= self.log_limit_bytes;
+            if !is_log_full && (used_bytes == 0 || used_bytes < self.limit_bytes) {
                 state.admitted_bytes += bytes;
                 return Ok(Admission { gate: self, bytes });
             }
             if Instant::now() >= until {
-                return Err(Error::Backpressure { used_bytes, limit_bytes: self.limit_bytes });
+                return Err(match is_log_full {
+                    true => Error::Backpressure { used_bytes: state.log_bytes, limit_bytes: self.log_limit_bytes },
+                    false => Error::Backpressure { used_bytes, limit_bytes: self.limit_bytes },
+                });
             }
             self.changed.wait_until(&mut state, until);
         }
@@ -64,6 +71,16 @@ impl MemoryGate {
         let mut state = self.state.lock();
         state.used_bytes = bytes();
         self.changed.notify_all();
+    }
+
+    /// Takes the bytes of the log, which grow with writes and fall with flushes.
+    pub(super) fn set_log_bytes(&self, log_bytes: u64) {
+        let mut state = self.state.lock();
+        let is_freed = log_bytes < state.log_bytes;
+        state.log_bytes = log_bytes;
+        if is_freed {
+            self.changed.notify_all();
+        }
     }
 
     /// Refuses everybody from now on, also those who wait.
@@ -86,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_full_gate_fails_after_the_deadline_and_opens_when_memory_is_freed() {
-        let gate = MemoryGate::new(100);
+        let gate = MemoryGate::new(100, u64::MAX);
         drop(gate.admit(1_000, Duration::ZERO).unwrap());
         gate.refresh(|| 100);
         let refused = gate.admit(1, Duration::from_millis(1)).unwrap_err();
@@ -100,7 +117,7 @@ mod tests {
 
     #[test]
     fn writers_that_come_together_do_not_pass_together() {
-        let gate = MemoryGate::new(100);
+        let gate = MemoryGate::new(100, u64::MAX);
         let first = gate.admit(100, Duration::ZERO).unwrap();
         assert!(gate.admit(1, Duration::ZERO).is_err());
         drop(first);
@@ -108,8 +125,21 @@ mod tests {
     }
 
     #[test]
+    fn a_full_log_holds_writes_back_though_memory_is_free() {
+        let gate = MemoryGate::new(100, 50);
+        gate.set_log_bytes(50);
+        let refused = gate.admit(1, Duration::ZERO).unwrap_err();
+        assert!(matches!(refused, Error::Backpressure { used_bytes: 50, limit_bytes: 50 }));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| gate.admit(1, Duration::from_secs(60)).map(drop));
+            gate.set_log_bytes(49);
+            waiting.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
     fn closing_wakes_those_who_wait() {
-        let gate = MemoryGate::new(1);
+        let gate = MemoryGate::new(1, u64::MAX);
         gate.refresh(|| 1);
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| gate.admit(1, Duration::from_secs(60)).map(drop));

@@ -3,7 +3,6 @@
 //! Readers clone two pointers under a short read lock. A commit holds `apply` while its rows go into the memtable, and
 //! becomes visible, whole, with one atomic store.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -52,10 +51,10 @@ impl MemtableSet {
         seq
     }
 
-    pub(super) fn snapshot(&self, root: &Arc<PathBuf>) -> Snapshot {
+    pub(super) fn snapshot(&self) -> Snapshot {
         let state = self.state.read();
         let visible = CommitSeq(self.visible.load(Ordering::Acquire));
-        Snapshot::new(Arc::clone(&state.version), Arc::clone(&state.memtables), visible, Arc::clone(root))
+        Snapshot::new(Arc::clone(&state.version), Arc::clone(&state.memtables), visible)
     }
 
     pub(super) fn active(&self) -> Arc<Memtable> {

@@ -26,6 +26,10 @@ mod follower;
 mod handle;
 mod inventory;
 mod lease;
+#[cfg(test)]
+mod log_bound_tests;
+#[cfg(test)]
+mod log_damage_tests;
 mod log_reader;
 mod maintenance;
 mod memory;
@@ -36,14 +40,26 @@ pub mod model;
 mod open;
 mod options;
 mod pinned_manifest;
+mod quarantine;
+mod recovered_table;
+mod recovery_report;
+#[cfg(test)]
+mod recovery_tests;
+mod repair;
+#[cfg(test)]
+mod repair_tests;
+mod rescue;
 mod restore;
 mod retention;
 mod retired;
+mod salvage;
+mod scrub;
 mod stats;
 mod store;
 mod task_log;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod write;
 
 pub use alter::TableChange;
@@ -52,8 +68,11 @@ pub use backup::{BackupStats, backup, backup_with};
 pub use delete::DeleteReceipt;
 pub use handle::Engine;
 pub use inventory::SegmentInfo;
-pub use open::RecoveryReport;
 pub use options::{Ack, Background, EngineOptions, WriteReceipt};
+pub use recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severity};
+pub use repair::{RepairMode, RepairReport, repair};
 pub use restore::{RestoreStats, restore, restore_with};
+pub use scrub::{Corruption, ScrubReport};
 pub use stats::EngineStats;
 pub use task_log::{TaskKind, TaskRecord};
+pub use verify::{Finding, RepairStep, VerifyReport, verify};

@@ -1,10 +1,11 @@
 //! Opens a database directory: lock, manifest, segments, WAL replay.
 //!
-//! Damage never stops the open. A segment that cannot be read is set aside with its tables; records of the WAL that can
-//! be read are, and what was lost is in the [`RecoveryReport`]. Replay streams: a memtable that fills is flushed.
+//! Damage never stops the open. A segment that cannot be read is set aside with its tables and times; records of the WAL
+//! and of the manifest that can be read are, and what was lost is in the [`RecoveryReport`]. Replay streams: a memtable
+//! that fills is flushed.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -21,48 +22,24 @@ use super::memory::MemoryGate;
 use super::memtable_set::MemtableSet;
 use super::options::EngineOptions;
 use super::pinned_manifest::refuse_unfinished;
+use super::quarantine::set_aside;
+use super::recovered_table::recovered_schema;
+use super::recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severity};
 use super::retired::RetiredSegments;
+use super::salvage::{LeftoverFate, made_up_table, open_manifest};
 use super::stats::Counters;
 use super::store::Store;
 use super::task_log::TaskLog;
 use crate::error::{Error, Result};
 use crate::io::{Io, IoLock, create_dir_synced};
-use crate::manifest::{Manifest, ManifestState};
+use crate::manifest::{ManifestState, SegmentMeta};
 use crate::segment::Segment;
 use crate::snapshot::{DamagedSegment, Version};
 use crate::types::{Lsn, SegmentId, SeriesBatch};
-use crate::wal::{WalDamage, WalOptions, WalWriter, replay};
+use crate::wal::{ReplayReport, WalOptions, WalWriter, replay};
 
-/// What the open found and did.
-#[derive(Debug, Clone, Default)]
-pub struct RecoveryReport {
-    /// Commits that were replayed from the write-ahead log.
-    pub replayed_commits: u64,
-    /// Rows in them.
-    pub replayed_rows: u64,
-    /// Rows of tables that do not exist any more.
-    pub rows_without_table: u64,
-    /// Rows that do not fit their table, as after the manifest of another life was put beside the log.
-    pub rows_refused: u64,
-    /// Bytes of a torn last record that were cut.
-    pub torn_bytes: u64,
-    /// Damage in the write-ahead log: what lies between was lost, what came after was kept.
-    pub wal_damage: Vec<WalDamage>,
-    /// Segments that cannot be read, with the reason; queries of their tables fail.
-    pub damaged_segments: Vec<(SegmentId, String)>,
-    /// Files of unfinished flushes and removals that were removed.
-    pub removed_files: u64,
-    /// Segment files that the manifest never named, moved to `quarantine/`. A flush that was cut off leaves one, and the
-    /// log has its rows; a manifest that lost its last record leaves one too.
-    pub quarantined_segments: Vec<PathBuf>,
-}
-
-impl RecoveryReport {
-    /// Whether rows that were acknowledged may be lost.
-    pub fn found_damage(&self) -> bool {
-        !self.wal_damage.is_empty() || !self.damaged_segments.is_empty() || self.rows_refused > 0
-    }
-}
+/// An empty log takes some bytes, which must not count as full.
+const WAL_BYTES_MIN: u64 = 4 << 10;
 
 /// An opened core with its lock and the report.
 pub(super) struct Opened {
@@ -75,6 +52,7 @@ pub(super) struct Opened {
 pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> Result<Opened> {
     // A memtable that may never fill would never be flushed.
     options.flush_bytes_max = options.flush_bytes_max.max(1);
+    options.wal_bytes_max = options.wal_bytes_max.max(WAL_BYTES_MIN);
     options.memtable_bytes_max = options.memtable_bytes_max.max(options.flush_bytes_max);
     let dir = DatabaseDir::new(root);
     create_dir_synced(io.as_ref(), root)?;
@@ -83,18 +61,16 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
     create_dir_synced(io.as_ref(), &dir.segments())?;
     create_dir_synced(io.as_ref(), &dir.wal())?;
 
-    refuse_without_manifest(io.as_ref(), &dir)?;
     let mut report = RecoveryReport::default();
-    let (manifest, state) = Manifest::open(Arc::clone(&io), root)?;
-    let retired = remove_leftovers(io.as_ref(), &dir, &state, &mut report)?;
+    let (manifest, state, fate) = open_manifest(&io, &dir, &mut report)?;
+    let retired = remove_leftovers(io.as_ref(), &dir, &state, fate, &mut report)?;
     let version = open_segments(&io, &dir, &state, &mut report);
     let flushed_lsn = state.flushed_lsn;
     let store = Store {
         io: Arc::clone(&io),
-        root: Arc::new(root.to_path_buf()),
         dir,
         options,
-        memory: MemoryGate::new(options.memtable_bytes_max),
+        memory: MemoryGate::new(options.memtable_bytes_max, options.wal_bytes_max.saturating_mul(2)),
         memtables: MemtableSet::new(version),
         manifest: Mutex::new(manifest),
         segment_ids_used: AtomicU64::new(0),
@@ -102,17 +78,20 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
         retired: RetiredSegments::with_files(retired),
         counters: Counters::default(),
     };
-    let replayed = replay(io.as_ref(), &store.dir.wal(), flushed_lsn, |lsn, batches| {
+    let mut replayed = replay(io.as_ref(), &store.dir.wal(), flushed_lsn, |lsn, batches| {
         replay_commit(&store, &mut report, lsn, batches)
     })?;
-    report.torn_bytes = replayed.torn_bytes;
-    report.wal_damage = replayed.damages.clone();
+    report_replay(&store.dir, &mut replayed, &mut report);
 
     // The log starts a file of its own: replayed files are never appended to, only removed by the next flush.
     let wal_options = WalOptions { file_bytes_max: options.wal_file_bytes_max };
     let flushed_lsn = store.manifest.lock().state().flushed_lsn;
     let wal = WalWriter::open(io, &store.dir.wal(), &replayed, flushed_lsn, wal_options)?;
-    wal.remove_up_to(flushed_lsn)?;
+    if let Err(error) = wal.remove_up_to(flushed_lsn) {
+        // They hold nothing that is not in segments; the next flush tries again.
+        tracing::warn!(%error, "files of the log stay");
+    }
+    store.memory.set_log_bytes(wal.total_bytes());
     let core = Core {
         store: Arc::new(store),
         wal,
@@ -129,22 +108,17 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
 
 /// Applies one commit of the log; flushes when the memtable is full, so that replay stays within its memory.
 fn replay_commit(store: &Store, report: &mut RecoveryReport, lsn: Lsn, mut batches: Vec<SeriesBatch>) -> Result<()> {
-    let version = store.memtables.version();
-    batches.retain(|batch| match version.tables.get(&batch.table) {
-        None => {
-            // The table was dropped after the commit, or the manifest is an older one than the log.
-            report.rows_without_table += batch.row_count() as u64;
+    let mut error = None;
+    batches.retain(|batch| match take_batch(store, report, batch) {
+        Ok(is_taken) => is_taken,
+        Err(failure) => {
+            error.get_or_insert(failure);
             false
         }
-        Some(table) => match check_batch(&table.schema, batch) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(%lsn, %error, "rows of the log do not fit their table and are left out");
-                report.rows_refused += batch.row_count() as u64;
-                false
-            }
-        },
     });
+    if let Some(error) = error {
+        return Err(error);
+    }
     report.replayed_commits += 1;
     report.replayed_rows += batches.iter().map(|batch| batch.row_count() as u64).sum::<u64>();
     store.apply(&batches);
@@ -152,6 +126,67 @@ fn replay_commit(store: &Store, report: &mut RecoveryReport, lsn: Lsn, mut batch
         store.flush_memtables(&store.memtables.freeze(), lsn)?;
     }
     Ok(())
+}
+
+/// Whether a batch of the log has its place. A table or column that the manifest does not know, and did not drop, is made
+/// up: the record that created it was lost, and its rows must not be.
+fn take_batch(store: &Store, report: &mut RecoveryReport, batch: &SeriesBatch) -> Result<bool> {
+    let version = store.memtables.version();
+    let known = version.tables.get(&batch.table).map(|table| &table.schema);
+    let rows = batch.row_count() as u64;
+    if known.is_none() && batch.table < store.manifest.lock().state().next_table_id {
+        // The table was dropped after the commit.
+        report.rows_without_table += rows;
+        return Ok(false);
+    }
+    let misfit = match known {
+        Some(schema) => match check_batch(schema, batch) {
+            Ok(()) => return Ok(true),
+            Err(error) => error,
+        },
+        None => Error::TableNotFound { name: format!("with id {}", batch.table) },
+    };
+    if let Some(mut schema) = recovered_schema(known.map(Arc::as_ref), batch)
+        && check_batch(&schema, batch).is_ok()
+    {
+        while version.table(&schema.namespace, &schema.name).is_some_and(|table| table.schema.id != schema.id) {
+            schema.name.push('_');
+        }
+        report.add(made_up_table(&store.dir.wal(), &schema));
+        store.put_recovered_table(schema)?;
+        return Ok(true);
+    }
+    tracing::error!(error = %misfit, "rows of the log do not fit their table and are left out");
+    report.rows_refused += rows;
+    Ok(false)
+}
+
+/// Puts what replay found into the report.
+fn report_replay(dir: &DatabaseDir, replayed: &mut ReplayReport, report: &mut RecoveryReport) {
+    report.torn_bytes = replayed.torn_bytes;
+    report.wal_damage.clone_from(&replayed.damages);
+    for damage in &replayed.damages {
+        report.add(RecoveryEvent::of_wal_damage(damage));
+    }
+    if let Some(file) = &replayed.torn_file {
+        let found = "the last records are not whole, as a crash leaves them";
+        let event = RecoveryEvent::new(RecoveryKind::WalTorn, Severity::Note, file, found);
+        let bytes = Some(replayed.torn_at..replayed.torn_at + replayed.torn_bytes);
+        report.add(RecoveryEvent { bytes, ..event.done("they were cut: nobody was told that they are durable") });
+    }
+    if report.rows_refused > 0 {
+        // The only place where these rows are.
+        replayed.keep_files();
+        let found = "rows do not fit the table that they were written to";
+        let event = RecoveryEvent::new(RecoveryKind::WalRowsLeftOut, Severity::Loss, &dir.wal(), found);
+        let event = event.done("they were left out; the files will be moved to quarantine, not removed");
+        report.add(RecoveryEvent { rows: Some(report.rows_refused), ..event });
+    }
+    if report.rows_without_table > 0 {
+        let event =
+            RecoveryEvent::new(RecoveryKind::WalRowsLeftOut, Severity::Note, &dir.wal(), "rows of dropped tables");
+        report.add(RecoveryEvent { rows: Some(report.rows_without_table), ..event.done("they were left out") });
+    }
 }
 
 /// Opens the segments of the manifest; one that cannot be opened is set aside with its tables.
@@ -166,28 +201,25 @@ fn open_segments(io: &Arc<dyn Io>, dir: &DatabaseDir, state: &ManifestState, rep
                 segments.insert(*id, Arc::new(segment));
             }
             Err(error) => {
-                tracing::error!(segment = id.0, %error, "a segment cannot be read; its tables cannot be queried");
+                let damage = damaged_segment(dir, meta, &error);
+                report.add(RecoveryEvent::of_damaged_segment(&damage.path, meta, &damage.reason));
                 report.damaged_segments.push((*id, error.to_string()));
-                damaged.insert(
-                    *id,
-                    DamagedSegment {
-                        tables: meta.sections.iter().map(|section| section.table).collect(),
-                        reason: error.to_string(),
-                    },
-                );
+                damaged.insert(*id, Arc::new(damage));
             }
         }
     }
     Version::new(state, segments, damaged, None)
 }
 
-/// A directory with data but no manifest is not a new database.
-fn refuse_without_manifest(io: &dyn Io, dir: &DatabaseDir) -> Result<()> {
-    if io.exists(&dir.manifest())? || (io.list(&dir.segments())?.is_empty() && io.list(&dir.wal())?.is_empty()) {
-        return Ok(());
+/// What is known of a segment that cannot be opened.
+pub(super) fn damaged_segment(dir: &DatabaseDir, meta: &SegmentMeta, error: &Error) -> DamagedSegment {
+    let offset = if let Error::Corruption { offset, .. } = error { *offset } else { 0 };
+    DamagedSegment {
+        path: dir.segment(meta.id),
+        offset,
+        sections: meta.sections.iter().map(|section| (section.table, section.time_range)).collect(),
+        reason: error.to_string(),
     }
-    let reason = "the file is missing, though there are segments or log files beside it: restore it from a backup";
-    Err(Error::corruption(&dir.manifest(), 0, reason))
 }
 
 /// Clears `segments/` of what the manifest does not name: temporary files and segments that were removed go, segments
@@ -196,6 +228,7 @@ fn remove_leftovers(
     io: &dyn Io,
     dir: &DatabaseDir,
     state: &ManifestState,
+    fate: LeftoverFate,
     report: &mut RecoveryReport,
 ) -> Result<Vec<SegmentId>> {
     let pins = live_pins(io, dir);
@@ -217,16 +250,22 @@ fn remove_leftovers(
             continue;
         }
         changed = true;
-        if was_named(&name) {
+        if was_named(&name) && fate == LeftoverFate::Remove {
             io.remove(&path)?;
             report.removed_files += 1;
         } else {
-            create_dir_synced(io, &dir.quarantine())?;
-            let quarantined = dir.quarantine().join(&name);
-            io.rename(&path, &quarantined)?;
-            io.sync_dir(&dir.quarantine())?;
-            report.quarantined_segments.push(quarantined);
+            let kept = set_aside(io, dir, &path)?;
+            let found = "the file is not part of the database, as a flush that was cut off leaves one";
+            let event = RecoveryEvent::new(RecoveryKind::SegmentSetAside, Severity::Note, &path, found);
+            let event = event.done("it was moved; the log has its rows, or they were removed");
+            report.add(RecoveryEvent { kept: Some(kept.clone()), ..event });
+            report.quarantined_segments.push(kept);
         }
+    }
+    if report.removed_files > 0 {
+        let found = format!("{} files of unfinished work or of removed segments", report.removed_files);
+        let event = RecoveryEvent::new(RecoveryKind::LeftoversRemoved, Severity::Note, &dir.segments(), found);
+        report.add(event.done("they were removed"));
     }
     if changed {
         io.sync_dir(&dir.segments())?;

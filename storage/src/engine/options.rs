@@ -47,6 +47,9 @@ pub struct EngineOptions {
     pub memtable_bytes_max: u64,
     /// A memtable of this size is flushed.
     pub flush_bytes_max: u64,
+    /// A log of this size is flushed, whatever the memtable takes: it bounds how long the next open replays. Where
+    /// flushes fail, writes wait at twice this size, then fail with `Backpressure`.
+    pub wal_bytes_max: u64,
     /// A WAL file of this size is closed and the next one begun.
     pub wal_file_bytes_max: u64,
     /// How long a write waits for memory.
@@ -60,13 +63,15 @@ pub struct EngineOptions {
 
 impl EngineOptions {
     /// Divides a memory budget: half of it may hold unflushed rows, and a flush begins when half of that is full, so
-    /// that writes go on while it runs. A memtable beyond 256 MiB makes segments no better.
+    /// that writes go on while it runs. A memtable beyond 256 MiB makes segments no better. Rows take about as much in the
+    /// log as in memory, except in commits of a few rows, which the bound of the log is for.
     pub fn with_memory_budget(budget_bytes: u64) -> Self {
         const MIB: u64 = 1 << 20;
         let flush_bytes_max = (budget_bytes / 4).clamp(MIB, 256 * MIB);
         Self {
             memtable_bytes_max: 2 * flush_bytes_max,
             flush_bytes_max,
+            wal_bytes_max: (2 * flush_bytes_max).clamp(128 * MIB, 512 * MIB),
             wal_file_bytes_max: 64 * MIB,
             write_deadline: Duration::from_secs(30),
             background: Background::Thread,

@@ -1,7 +1,6 @@
 //! Rows, segments and manifest of a database, without its write-ahead log: what replay needs and the engine shares.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,8 +23,6 @@ use crate::types::{CommitSeq, SegmentId, SeriesBatch};
 pub(super) struct Store {
     pub(super) io: Arc<dyn Io>,
     pub(super) dir: DatabaseDir,
-    /// The root of `dir`, shared with snapshots for their messages.
-    pub(super) root: Arc<PathBuf>,
     pub(super) options: EngineOptions,
     pub(super) memory: MemoryGate,
     pub(super) memtables: MemtableSet,
@@ -42,7 +39,7 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn snapshot(&self) -> Snapshot {
-        self.memtables.snapshot(&self.root)
+        self.memtables.snapshot()
     }
 
     /// The version that `manifest` describes, with the segments of the current one and those just `added`. Those

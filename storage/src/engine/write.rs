@@ -23,6 +23,7 @@ impl Core {
         let rows = batches.iter().map(|batch| batch.row_count() as u64).sum();
         self.flush_when_full();
         let bytes = batches.iter().map(raw_bytes).sum();
+        self.store.memory.set_log_bytes(self.wal.total_bytes());
         let _admitted = self.store.memory.admit(bytes, self.store.options.write_deadline)?;
         let (commit_seq, lsn) = match ack {
             Ack::Volatile => {
@@ -46,10 +47,12 @@ impl Core {
         Ok(WriteReceipt { ack, rows, commit_seq, lsn })
     }
 
-    /// Whether a memtable is full, or one waits because its flush failed.
+    /// Whether a memtable or the log is full, or a memtable waits because its flush failed.
     pub(super) fn is_flush_due(&self) -> bool {
         let memtables = &self.store.memtables;
-        memtables.has_frozen() || memtables.active().bytes() >= self.store.options.flush_bytes_max
+        memtables.has_frozen()
+            || memtables.active().bytes() >= self.store.options.flush_bytes_max
+            || self.wal.total_bytes() >= self.store.options.wal_bytes_max
     }
 
     fn flush_when_full(&self) {

@@ -2,15 +2,27 @@
 //!
 //! Memory is bounded by the window and the longest record. A length is trusted only when the CRC of its header holds
 //! and the file is long enough for it.
+//!
+//! Bytes that the disk does not give back are damage like any other: they read as bytes that are neither zero nor the
+//! start of a record, and [`RecordScanner::unreadable`] says where they are. Before a part is given up it is read again,
+//! alone. The caller must not take such a part for a torn tail, nor remove the file without keeping it elsewhere: the
+//! next try may succeed.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{RECORD_HEADER_BYTES, RecordFormat, RecordHeader, padded_len};
 use crate::error::Result;
-use crate::io::IoFile;
+use crate::io::{IoFile, MediaError};
 
 /// One read of a file that is scanned.
 const WINDOW_BYTES: usize = 1 << 20;
+
+/// The unit in which disks fail to read.
+const SECTOR_BYTES: u64 = 4096;
+
+/// Stands for a byte that cannot be read. Not zero, for zeros mean the end of a log.
+const UNREADABLE_BYTE: u8 = 0xFF;
 
 /// What stands at a place of a file.
 #[derive(Debug)]
@@ -34,12 +46,14 @@ pub(crate) struct RecordScanner {
     len: u64,
     window: Vec<u8>,
     window_start: u64,
+    /// In order, none next to another.
+    unreadable: Vec<Range<u64>>,
 }
 
 impl RecordScanner {
     pub(crate) fn new(file: Arc<dyn IoFile>, format: RecordFormat, file_id: u64) -> Result<Self> {
         let len = file.len()?;
-        Ok(Self { file, format, file_id, len, window: Vec::new(), window_start: 0 })
+        Ok(Self { file, format, file_id, len, window: Vec::new(), window_start: 0, unreadable: Vec::new() })
     }
 
     pub(crate) fn file_len(&self) -> u64 {
@@ -59,6 +73,11 @@ impl RecordScanner {
             Some(bytes) => Ok(bytes.iter().all(|&byte| byte == 0)),
             None => self.is_zero_from(offset),
         }
+    }
+
+    /// The parts that could not be read, of those that were scanned so far.
+    pub(crate) fn unreadable(&self) -> &[Range<u64>] {
+        &self.unreadable
     }
 
     /// What stands at `offset`.
@@ -100,6 +119,11 @@ impl RecordScanner {
         Ok(None)
     }
 
+    /// Offset of the next bytes that look like the start of a record, valid or not.
+    pub(crate) fn next_magic(&mut self, offset: u64) -> Result<Option<u64>> {
+        self.find_magic(offset.next_multiple_of(8), self.format.magic)
+    }
+
     fn find_magic(&mut self, mut offset: u64, magic: [u8; 4]) -> Result<Option<u64>> {
         while offset + RECORD_HEADER_BYTES as u64 <= self.len {
             let rest = usize::try_from(self.len - offset).unwrap_or(usize::MAX).min(WINDOW_BYTES);
@@ -138,11 +162,49 @@ impl RecordScanner {
             self.window.clear();
             let mut window = std::mem::take(&mut self.window);
             window.resize(len.max(ahead), 0);
-            self.file.read_exact_at(offset, &mut window)?;
+            self.read(offset, &mut window)?;
             self.window = window;
             self.window_start = offset;
         }
         let start = usize::try_from(offset - self.window_start).expect("the window is in memory");
         Ok(Some(&self.window[start..start + len]))
+    }
+
+    /// Fills `window` from `offset`, and what cannot be read of it with [`UNREADABLE_BYTE`].
+    fn read(&mut self, offset: u64, window: &mut [u8]) -> Result<()> {
+        match self.file.read_exact_at(offset, window) {
+            Err(error) if error.is_media_error() => {}
+            other => return other,
+        }
+        let mut rest = window;
+        let mut start = offset;
+        while !rest.is_empty() {
+            let len = (SECTOR_BYTES - start % SECTOR_BYTES).min(rest.len() as u64);
+            let (piece, behind) = rest.split_at_mut(len as usize);
+            match self.file.read_exact_at(start, piece) {
+                Ok(()) => {}
+                Err(error) if error.is_media_error() => {
+                    tracing::error!(path = %self.file.path().display(), start, %error, "a part cannot be read");
+                    piece.fill(UNREADABLE_BYTE);
+                    self.add_unreadable(start..start + len);
+                }
+                Err(error) => return Err(error),
+            }
+            (rest, start) = (behind, start + len);
+        }
+        Ok(())
+    }
+
+    fn add_unreadable(&mut self, part: Range<u64>) {
+        self.unreadable.push(part);
+        self.unreadable.sort_unstable_by_key(|part| part.start);
+        let mut merged: Vec<Range<u64>> = Vec::with_capacity(self.unreadable.len());
+        for part in self.unreadable.drain(..) {
+            match merged.last_mut() {
+                Some(last) if part.start <= last.end => last.end = last.end.max(part.end),
+                _ => merged.push(part),
+            }
+        }
+        self.unreadable = merged;
     }
 }

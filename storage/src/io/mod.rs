@@ -4,6 +4,8 @@
 //! [`IoFile::sync`] of the file and, for a new, renamed or removed name, [`Io::sync_dir`] of its directory. Dropping a
 //! file syncs nothing. All methods may be called from several threads.
 
+mod copy;
+mod dry;
 mod map;
 mod real;
 #[cfg(any(test, feature = "testing"))]
@@ -13,6 +15,8 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use copy::{MediaError, copy_file, copy_once, free_name};
+pub(crate) use dry::DryIo;
 pub use map::MappedFile;
 pub use real::RealIo;
 

@@ -15,8 +15,8 @@ use crate::framing::{FileHeader, Found, RECORD_HEADER_BYTES, RecordFormat, Recor
 use crate::io::{Io, IoFile, OpenMode, create_dir_synced, replace_file};
 
 pub(crate) const FILE_NAME: &str = "MANIFEST";
-const FILE_MAGIC: [u8; 8] = *b"LYNXMAN\0";
-const VERSION: u32 = 1;
+pub(super) const FILE_MAGIC: [u8; 8] = *b"LYNXMAN\0";
+pub(super) const VERSION: u32 = 1;
 pub(super) const FORMAT: RecordFormat = RecordFormat { magic: *b"LXMR", payload_bytes_max: 1 << 30 };
 
 /// A file is written anew when it is longer than this and than `REWRITE_FACTOR` times what it was when it was new.
@@ -128,9 +128,8 @@ impl Manifest {
 
     /// Replaces the file by one of the next generation that holds `state` as its only record.
     fn rewrite(&self, state: &ManifestState) -> Result<ActiveFile> {
-        let generation = self.generation + 1;
         let path = self.dir.join(FILE_NAME);
-        let bytes = encode_file(state, generation)?;
+        let bytes = encode_file(state, self.generation + 1)?;
         replace_file(&*self.io, &path, &bytes)?;
         let file = self.io.open(&path, OpenMode::ReadWrite)?;
         let len = bytes.len() as u64;

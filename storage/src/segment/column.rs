@@ -10,7 +10,7 @@ use arrow_select::take::take;
 
 use super::column_writer::u64_from_ordered;
 use super::dictionary::{StringDictionary, typed_strings};
-use super::file::SegmentFile;
+use super::file::{FoundBy, SegmentFile};
 use super::layout::check_crc;
 use super::vector_table::{EncodedVector, VectorTable};
 use crate::encoding::{
@@ -232,7 +232,8 @@ impl SectionColumn {
         let place = &self.dictionary_place;
         let offset = place.range.start;
         let bytes = &self.file().bytes()[place.range.clone()];
-        check_crc(self.file().path(), offset as u64, bytes, place.crc32c, "dictionary")?;
+        check_crc(self.file().path(), offset as u64, bytes, place.crc32c, "dictionary")
+            .inspect_err(|error| self.file().remember(error, FoundBy::Read))?;
         let values = decode_dictionary(bytes).map_err(|error| self.file().corruption(offset, error.to_string()))?;
         if values.len() != place.value_count as usize {
             return Err(self.file().corruption(offset, "the dictionary has another length than its column says"));

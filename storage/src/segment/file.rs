@@ -7,9 +7,46 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_buffer::Buffer;
+use parking_lot::Mutex;
 
 use crate::error::Error;
 use crate::io::{Io, MappedFile};
+
+/// Damages of one file that are remembered; more say nothing new.
+const DAMAGES_MAX: usize = 64;
+
+/// Who found a damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FoundBy {
+    /// The opening of the database.
+    Open,
+    /// A query.
+    Read,
+    /// A check of the whole segment.
+    Scrub,
+}
+
+impl FoundBy {
+    /// Who it was, as a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Read => "query",
+            Self::Scrub => "scrub",
+        }
+    }
+}
+
+/// A damage that was found in an open segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownDamage {
+    /// Where in the file.
+    pub offset: u64,
+    /// What was expected and what was found.
+    pub reason: String,
+    /// Who found it first.
+    pub found_by: FoundBy,
+}
 
 /// A mapped segment file.
 #[derive(Debug)]
@@ -18,11 +55,13 @@ pub(super) struct SegmentFile {
     path: PathBuf,
     io: Arc<dyn Io>,
     is_obsolete: AtomicBool,
+    /// What readers found, in the order in which they did.
+    damages: Mutex<Vec<KnownDamage>>,
 }
 
 impl SegmentFile {
     pub(super) fn new(io: Arc<dyn Io>, path: &Path, map: MappedFile) -> Self {
-        Self { map, path: path.to_path_buf(), io, is_obsolete: AtomicBool::new(false) }
+        Self { map, path: path.to_path_buf(), io, is_obsolete: AtomicBool::new(false), damages: Mutex::default() }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -38,8 +77,32 @@ impl SegmentFile {
         self.map.arrow_buffer(offset..offset + len)
     }
 
+    /// An error for damage that was found, which is remembered.
     pub(super) fn corruption(&self, offset: usize, reason: impl Into<String>) -> Error {
-        Error::corruption(&self.path, offset as u64, reason)
+        let error = Error::corruption(&self.path, offset as u64, reason);
+        self.remember(&error, FoundBy::Read);
+        error
+    }
+
+    /// Remembers a damage, once per place. A scrub that finds what nobody knew before is told as its finder.
+    pub(super) fn remember(&self, error: &Error, found_by: FoundBy) {
+        let Error::Corruption { offset, reason, .. } = error else { return };
+        let mut damages = self.damages.lock();
+        if damages.len() < DAMAGES_MAX && damages.iter().all(|known| known.offset != *offset) {
+            damages.push(KnownDamage { offset: *offset, reason: reason.clone(), found_by });
+        }
+    }
+
+    pub(super) fn damages(&self) -> Vec<KnownDamage> {
+        self.damages.lock().clone()
+    }
+
+    /// Runs a check; what it finds and nobody knew before counts as found by a scrub.
+    pub(super) fn scrub<R>(&self, check: impl FnOnce() -> R) -> R {
+        let known = self.damages.lock().len();
+        let done = check();
+        self.damages.lock()[known..].iter_mut().for_each(|damage| damage.found_by = FoundBy::Scrub);
+        done
     }
 
     /// Lets the last reader unlink the file.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::bytes::{le_u32, le_u64};
 use crate::error::{Error, Result};
-use crate::types::{SegmentId, TableId};
+use crate::types::{SegmentId, TableId, TombstoneId};
 
 /// The format that this build writes and reads.
 pub(super) const FORMAT_VERSION: u32 = 1;
@@ -38,22 +38,42 @@ pub(super) fn padding(len: u64) -> usize {
     (len.wrapping_neg() % ALIGNMENT as u64) as usize
 }
 
+/// Where the rows of a segment stand in the order of commits and deletes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentOrigin {
+    /// Of two sections of a table, rows of the one in the segment of larger order were committed later.
+    pub commit_order: u64,
+    /// Deletes with a smaller id were applied when it was written.
+    pub deletes_applied: TombstoneId,
+}
+
+impl SegmentOrigin {
+    /// That of a flush: the order is the id, and rows that were deleted in memory were never written.
+    pub fn of_flush(id: SegmentId) -> Self {
+        Self { commit_order: id.0, deletes_applied: TombstoneId::default() }
+    }
+}
+
 /// The first bytes of the file.
-pub(super) fn encode_header(id: SegmentId) -> [u8; HEADER_BYTES] {
+pub(super) fn encode_header(id: SegmentId, origin: SegmentOrigin) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     bytes[0..8].copy_from_slice(&HEADER_MAGIC);
     bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
     bytes[16..24].copy_from_slice(&id.0.to_le_bytes());
+    // Zero stands for the id, as after a flush.
+    let commit_order = if origin.commit_order == id.0 { 0 } else { origin.commit_order };
+    bytes[24..32].copy_from_slice(&commit_order.to_le_bytes());
+    bytes[32..40].copy_from_slice(&origin.deletes_applied.0.to_le_bytes());
     let crc = crc32c::crc32c(&bytes[..HEADER_CRC_OFFSET]);
     bytes[HEADER_CRC_OFFSET..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
 
-/// Checks the file header.
+/// Checks the file header and reads where the rows stand.
 ///
 /// # Errors
 /// `Corruption`, or `UnsupportedVersion` when the header is whole and of another version.
-pub(super) fn check_header(path: &Path, file: &[u8], id: SegmentId) -> Result<()> {
+pub(super) fn check_header(path: &Path, file: &[u8], id: SegmentId) -> Result<SegmentOrigin> {
     let Some(bytes) = file.get(..HEADER_BYTES) else {
         return Err(Error::corruption(path, 0, format!("{} bytes are too short for a segment", file.len())));
     };
@@ -63,7 +83,10 @@ pub(super) fn check_header(path: &Path, file: &[u8], id: SegmentId) -> Result<()
     check_crc(path, 0, &bytes[..HEADER_CRC_OFFSET], le_u32(bytes, HEADER_CRC_OFFSET), "file header")?;
     check_version(path, le_u32(bytes, 8))?;
     match le_u64(bytes, 16) {
-        found if found == id.0 => Ok(()),
+        found if found == id.0 => Ok(SegmentOrigin {
+            commit_order: Some(le_u64(bytes, 24)).filter(|order| *order != 0).unwrap_or(id.0),
+            deletes_applied: TombstoneId(le_u64(bytes, 32)),
+        }),
         found => Err(Error::corruption(path, 16, format!("the file is segment {found}, expected segment {id}"))),
     }
 }
@@ -139,7 +162,7 @@ impl FooterEntry {
         (self.table_id, self.partition_start_ns)
     }
 
-    fn from_bytes(bytes: &[u8; FOOTER_ENTRY_BYTES]) -> Self {
+    pub(super) fn from_bytes(bytes: &[u8; FOOTER_ENTRY_BYTES]) -> Self {
         Self {
             table_id: TableId(le_u64(bytes, 0)),
             partition_start_ns: le_u64(bytes, 8).cast_signed(),
@@ -228,7 +251,10 @@ mod tests {
     #[test]
     fn constants_of_format_version_1_never_change() {
         assert_eq!(FORMAT_VERSION, 1);
-        assert_eq!(encode_header(SegmentId(0x0102))[..24], *b"LYNXSEG\0\x01\0\0\0\0\0\0\0\x02\x01\0\0\0\0\0\0");
+        assert_eq!(
+            encode_header(SegmentId(0x0102), SegmentOrigin::of_flush(SegmentId(0x0102)))[..24],
+            *b"LYNXSEG\0\x01\0\0\0\0\0\0\0\x02\x01\0\0\0\0\0\0"
+        );
         let trailer = Trailer { footer_offset: 1, footer_len: 2, footer_crc: 3 }.to_bytes();
         assert_eq!(trailer[..20], *b"\x01\0\0\0\0\0\0\0\x02\0\0\0\x03\0\0\0\x01\0\0\0");
         assert_eq!(trailer[24..], *b"\0GESXNYL");
@@ -236,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_header_of_another_version_is_refused_as_such() {
-        let mut bytes = encode_header(SegmentId(7));
+        let mut bytes = encode_header(SegmentId(7), SegmentOrigin::of_flush(SegmentId(7)));
         bytes[8] = 2;
         let crc = crc32c::crc32c(&bytes[..HEADER_CRC_OFFSET]);
         bytes[HEADER_CRC_OFFSET..].copy_from_slice(&crc.to_le_bytes());
@@ -246,7 +272,11 @@ mod tests {
 
     #[test]
     fn a_file_under_the_name_of_another_segment_is_refused() {
-        let bytes = encode_header(SegmentId(7));
+        let origin = SegmentOrigin { commit_order: 3, deletes_applied: TombstoneId(9) };
+        let bytes = encode_header(SegmentId(7), origin);
+        assert_eq!(check_header(Path::new("x.seg"), &bytes, SegmentId(7)).unwrap(), origin);
+        let bytes = encode_header(SegmentId(7), SegmentOrigin::of_flush(SegmentId(7)));
+        assert_eq!(bytes[24..60], [0; 36], "that of a flush follows from the id");
         assert!(check_header(Path::new("x.seg"), &bytes, SegmentId(7)).is_ok());
         let error = check_header(Path::new("x.seg"), &bytes, SegmentId(8)).unwrap_err();
         assert!(error.to_string().contains("segment 7, expected segment 8"), "{error}");

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::file::SegmentFile;
-use super::layout::{Footer, Trailer, check_header};
+use super::layout::{Footer, SegmentOrigin, Trailer, check_header};
+use super::probe::probe;
 use super::section::Section;
 use crate::error::Result;
 use crate::io::Io;
@@ -19,6 +20,7 @@ use crate::types::{SegmentId, TableId};
 pub struct Segment {
     file: Arc<SegmentFile>,
     id: SegmentId,
+    origin: SegmentOrigin,
     row_count: u64,
     sections: Vec<Arc<Section>>,
 }
@@ -29,9 +31,10 @@ impl Segment {
     /// # Errors
     /// `Io` when the file cannot be mapped; `UnsupportedVersion`; `Corruption` with the offset of what is damaged.
     pub fn open(io: Arc<dyn Io>, path: &Path, id: SegmentId, expected_len: u64) -> Result<Self> {
+        probe(io.as_ref(), path)?;
         let map = io.map(path, expected_len)?;
         let file = Arc::new(SegmentFile::new(io, path, map));
-        check_header(path, file.bytes(), id)?;
+        let origin = check_header(path, file.bytes(), id)?;
         let trailer = Trailer::read(path, file.bytes())?;
         let footer = Footer::read(path, file.bytes(), trailer)?;
         let sections = footer
@@ -43,12 +46,17 @@ impl Segment {
             let offset = trailer.footer_offset as usize;
             return Err(file.corruption(offset, "the footer counts other rows than its sections"));
         }
-        Ok(Self { file, id, row_count: footer.row_count, sections })
+        Ok(Self { file, id, origin, row_count: footer.row_count, sections })
     }
 
     /// Identity of the segment. Of two segments the one with the larger id was written later.
     pub fn id(&self) -> SegmentId {
         self.id
+    }
+
+    /// Where its rows stand in the order of commits and deletes.
+    pub fn origin(&self) -> SegmentOrigin {
+        self.origin
     }
 
     /// Length of the file.

@@ -102,6 +102,13 @@ impl VectorTable {
         start..locations.get(self.bounds.vector_count())
     }
 
+    /// The vector whose data or padding holds a byte of the file.
+    pub(super) fn vector_at(&self, offset: u64) -> Option<usize> {
+        let locations = self.locations();
+        let start_of = |vector: usize| locations.get(vector) & !LOCATION_PADDING_MASK;
+        (0..self.bounds.vector_count()).find(|&vector| (start_of(vector)..start_of(vector + 1)).contains(&offset))
+    }
+
     fn locations(&self) -> LeU64s<'_> {
         LeU64s::new(&self.file.bytes()[self.locations.clone()])
     }

@@ -19,16 +19,19 @@ impl Segment {
     /// # Errors
     /// `Corruption` with the first damage.
     pub fn verify_all(&self) -> Result<()> {
+        self.verify_each().into_iter().collect()
+    }
+
+    /// The same, with the first damage of each section.
+    pub(super) fn verify_each(&self) -> Vec<Result<()>> {
         let file = self.file();
-        for section in self.sections() {
-            verify_section(section)?;
-        }
+        let mut checks: Vec<Result<()>> = self.sections().iter().map(|section| verify_section(section)).collect();
         // The metadata blocks adjoin the next section or the footer except for padding; the footer has checked that.
-        for metadata_end in self.metadata_ends() {
+        checks.extend(self.metadata_ends().map(|metadata_end| {
             let end = metadata_end + padding(metadata_end as u64);
-            check_zeros(file, metadata_end, &file.bytes()[metadata_end..end])?;
-        }
-        Ok(())
+            check_zeros(file, metadata_end, &file.bytes()[metadata_end..end])
+        }));
+        checks
     }
 
     fn metadata_ends(&self) -> impl Iterator<Item = usize> {
@@ -54,6 +57,7 @@ fn verify_section(section: &Section) -> Result<()> {
         position = times.data_range().end;
     }
     verify_times(section)?;
+    verify_series_times(section)?;
     for column in section.columns() {
         if column.vectors().data_range().start != position {
             return Err(damaged("a column does not start where the one before ends"));
@@ -82,16 +86,57 @@ fn verify_times(section: &Section) -> Result<()> {
             if !section.are_times_in_directory(vector) {
                 times.verify(vector)?;
             } else if !times.is_absent(vector) {
-                return Err(section.file().corruption(0, format!("vector {vector} stores times that are regular")));
+                let start = section.metadata_range().start;
+                return Err(section.file().corruption(start, format!("vector {vector} stores times that are regular")));
             }
         }
         let len = section.decode_times(vector, &mut decoded)?;
         let times = &decoded[..len];
         let bounds = times.iter().fold((i64::MAX, i64::MIN), |(min, max), &time| (min.min(time), max.max(time)));
         if bounds != section.time_zone(vector) {
-            return Err(section
-                .file()
-                .corruption(0, format!("the bounds of vector {vector} are not those of its times")));
+            return Err(section.file().corruption(
+                section.metadata_range().start,
+                format!("the bounds of vector {vector} are not those of its times"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the rows of each series are in the order of their times and between the bounds of its directory entry.
+fn verify_series_times(section: &Section) -> Result<()> {
+    let damaged = |series: usize| {
+        let reason = format!("the times of series {series} are not in order, or not those of its directory entry");
+        section.file().corruption(section.metadata_range().start, reason)
+    };
+    let mut decoded = [0; VECTOR_LEN];
+    let mut loaded = None;
+    for series in 0..section.series_count() {
+        let entry = section.series(series);
+        // The times of a regular series follow from its entry.
+        if entry.step_ns > 0 {
+            continue;
+        }
+        let (mut row, end) = (entry.row_start, entry.row_start + entry.row_count);
+        let mut last = None;
+        while row < end {
+            let vector = section.vector_of_row(row);
+            let rows = section.vector_rows(vector);
+            if loaded != Some(vector) {
+                section.decode_times(vector, &mut decoded)?;
+                loaded = Some(vector);
+            }
+            let upto = end.min(rows.end);
+            for &time in &decoded[(row - rows.start) as usize..(upto - rows.start) as usize] {
+                if last.is_some_and(|last| last > time) || (last.is_none() && time != entry.min_time) {
+                    return Err(damaged(series));
+                }
+                last = Some(time);
+            }
+            row = upto;
+        }
+        if last != Some(entry.max_time) {
+            return Err(damaged(series));
         }
     }
     Ok(())

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 
-use super::layout::{Footer, FooterEntry, HEADER_BYTES, Trailer, encode_header, padding};
+use super::layout::{Footer, FooterEntry, HEADER_BYTES, SegmentOrigin, Trailer, encode_header, padding};
 use super::section_writer::{ColumnPlace, DataPlaces, FinishedSection, SectionWriter};
 use super::series_shape::SeriesShape;
 use crate::error::{Error, Result};
 use crate::io::{Io, IoFile, OpenMode};
 use crate::manifest::{SectionMeta, SegmentMeta};
-use crate::types::{ColumnId, SegmentId, SeriesKey, TableSchema, TombstoneId, partition_of};
+use crate::types::{ColumnId, SegmentId, SeriesKey, TableSchema, partition_of};
 
 /// Writes smaller than this are gathered: thousands of small sections must not become thousands of system calls.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -35,6 +35,7 @@ pub fn segment_file_name(id: SegmentId) -> String {
 pub struct SegmentWriter {
     io: Arc<dyn Io>,
     id: SegmentId,
+    origin: SegmentOrigin,
     path: PathBuf,
     output: Output,
     table: Option<OpenTable>,
@@ -59,11 +60,19 @@ impl OpenTable {
 }
 
 impl SegmentWriter {
-    /// Starts the segment that will be the file `path`.
+    /// Starts the segment of a flush, that will be the file `path`.
     ///
     /// # Errors
     /// `Io` when the temporary file cannot be created.
     pub fn create(io: Arc<dyn Io>, path: &Path, id: SegmentId) -> Result<Self> {
+        Self::create_with_origin(io, path, id, SegmentOrigin::of_flush(id))
+    }
+
+    /// Starts a segment of rows that were in other segments.
+    ///
+    /// # Errors
+    /// `Io` when the temporary file cannot be created.
+    pub fn create_with_origin(io: Arc<dyn Io>, path: &Path, id: SegmentId, origin: SegmentOrigin) -> Result<Self> {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".tmp");
         let temporary = PathBuf::from(temporary);
@@ -72,10 +81,11 @@ impl SegmentWriter {
         }
         let file = io.open(&temporary, OpenMode::CreateNew)?;
         let mut output = Output { file, path: temporary, written: 0, buffer: Vec::new() };
-        output.append(&encode_header(id))?;
+        output.append(&encode_header(id, origin))?;
         Ok(Self {
             io,
             id,
+            origin,
             path: path.to_path_buf(),
             output,
             table: None,
@@ -224,7 +234,7 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Writes the footer and makes the file durable under its name. The commit order is that of a flush: the id.
+    /// Writes the footer and makes the file durable under its name.
     ///
     /// # Errors
     /// `InvalidInput` when a section is open or the segment has no row; `Io` when writing, syncing or renaming fails.
@@ -248,8 +258,8 @@ impl SegmentWriter {
         Ok(SegmentMeta {
             id: self.id,
             file_len: self.output.position(),
-            commit_order: self.id.0,
-            deletes_applied: TombstoneId::default(),
+            commit_order: self.origin.commit_order,
+            deletes_applied: self.origin.deletes_applied,
             sections,
         })
     }

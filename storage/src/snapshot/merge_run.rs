@@ -5,13 +5,16 @@
 //! handed out as a run of that section.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arrow_array::{ArrayRef, new_null_array};
 use arrow_select::concat::concat;
 
 use super::merge::merge_chunks;
 use super::run::{ChunkRun, Run, SectionRun};
+use super::scan::{check_vector, skip_vector};
 use super::series_set::SeriesSet;
+use super::table::DamagePolicy;
 use super::widen::decode_as;
 use crate::encoding::VECTOR_LEN;
 use crate::error::{Error, Result};
@@ -32,6 +35,9 @@ pub(super) struct RunReader<'a> {
     pub(super) fields: &'a [FieldColumn],
     /// Per section of the table, the columns of the fields.
     pub(super) columns: &'a [Vec<Option<&'a SectionColumn>>],
+    pub(super) damage_policy: DamagePolicy,
+    /// Counts the rows of damaged vectors that are left out.
+    pub(super) skipped_rows: &'a AtomicU64,
 }
 
 /// Runs that overlap, in commit order, not merged yet.
@@ -196,7 +202,9 @@ impl RunReader<'_> {
                 let times = run.chunk.times.slice(start, rows);
                 Ok(RowChunk { times, columns, order: TimeOrder::Mixed, bounds: run.chunk.bounds })
             }
-            Run::Merge(_) | Run::Rollup(_) => Err(Error::invalid("a merge reads sections and chunks: a bug in the scan")),
+            Run::Merge(_) | Run::Rollup(_) => {
+                Err(Error::invalid("a merge reads sections and chunks: a bug in the scan"))
+            }
         }
     }
 
@@ -208,6 +216,12 @@ impl RunReader<'_> {
         let mut buffer = Box::new([0_i64; VECTOR_LEN]);
         while run.row < run.row_end {
             let vector = section.vector_of_row(run.row);
+            if self.damage_policy == DamagePolicy::Skip
+                && let Err(error) = check_vector(section, &self.columns[run.section], vector)
+            {
+                skip_vector(run, section, vector, error, self.skipped_rows)?;
+                continue;
+            }
             let bounds = section.vector_rows(vector);
             let first = (run.row - bounds.start) as usize;
             let len = (run.row_end.min(bounds.end) - run.row) as usize;

@@ -29,7 +29,7 @@ pub use rollup_piece::{RollupPiece, ValueCounts};
 pub use rollup_use::{RollupNeeds, RollupUse, TimeCuts};
 pub use scan::{Piece, SeriesScan};
 pub use series_set::{SeriesHandle, SeriesSet, TagValues};
-pub use table::TableSnapshot;
+pub use table::{DamagePolicy, TableSnapshot};
 pub use view::Snapshot;
 
 pub(crate) use merge::merge_chunks;

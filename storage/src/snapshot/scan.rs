@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::block::{Block, BlockSource};
 use super::index::SectionSeries;
@@ -16,6 +17,7 @@ use super::rollup_use::RollupUse;
 use super::run::{Cluster, Run, SectionRun, cluster};
 use super::scratch::{ScanScratch, VectorKey};
 use super::series_set::SeriesSet;
+use super::table::DamagePolicy;
 use crate::encoding::VECTOR_LEN;
 use crate::error::{Error, Result};
 use crate::segment::{Section, SectionColumn, SectionRollups};
@@ -33,6 +35,9 @@ pub struct SeriesScan<'a> {
     runs: VecDeque<Run>,
     scratch: ScanScratch,
     rollups: Option<Rollups>,
+    damage_policy: DamagePolicy,
+    /// Atomic only because it is also counted behind a shared reference.
+    skipped_rows: AtomicU64,
 }
 
 /// What a scan needs to serve rollups.
@@ -72,6 +77,8 @@ impl<'a> SeriesScan<'a> {
             columns,
             runs: VecDeque::new(),
             rollups: None,
+            damage_policy: set.table().damage_policy(),
+            skipped_rows: AtomicU64::new(0),
         }
     }
 
@@ -90,6 +97,12 @@ impl<'a> SeriesScan<'a> {
     /// Number of sections of the table whose rollups the scan may use.
     pub fn rollup_section_count(&self) -> usize {
         self.rollups.as_ref().map_or(0, |rollups| rollups.usable.iter().filter(|usable| **usable).count())
+    }
+
+    /// Rows of damaged vectors that the scan left out so far, because its table allows that; those of segments that
+    /// cannot be opened do not count.
+    pub fn skipped_rows(&self) -> u64 {
+        self.skipped_rows.load(Ordering::Relaxed)
     }
 
     /// Goes to the first row of a series of the set.
@@ -231,6 +244,13 @@ impl<'a> SeriesScan<'a> {
             match run {
                 Run::Section(run) if run.row < run.row_end => {
                     let section = &self.set.sections()[run.section];
+                    if self.damage_policy == DamagePolicy::Skip {
+                        let vector = section.vector_of_row(run.row);
+                        if let Err(error) = check_vector(section, &self.columns[run.section], vector) {
+                            skip_vector(run, section, vector, error, &self.skipped_rows)?;
+                            continue;
+                        }
+                    }
                     if let Some(step) = next_vector(run, section, &mut self.scratch)? {
                         return Ok(Some(Step::Vector(step)));
                     }
@@ -301,7 +321,13 @@ impl<'a> SeriesScan<'a> {
 
     /// What reads the rows of overlapping runs.
     fn reader(&self) -> RunReader<'_> {
-        RunReader { set: self.set, fields: &self.fields, columns: &self.columns }
+        RunReader {
+            set: self.set,
+            fields: &self.fields,
+            columns: &self.columns,
+            damage_policy: self.damage_policy,
+            skipped_rows: &self.skipped_rows,
+        }
     }
 
     /// The runs of a section's series within the range, without what is deleted.
@@ -398,4 +424,28 @@ fn next_vector(run: &mut SectionRun, section: &Section, scratch: &mut ScanScratc
     let whole = start == bounds.start && end == bounds.end;
     let offset = (start - bounds.start) as usize;
     Ok(Some(VectorStep { key, offset, len: (end - start) as usize, whole, regular: None }))
+}
+
+/// Whether all that a scan may ask of a vector can be had.
+pub(super) fn check_vector(section: &Section, columns: &[Option<&SectionColumn>], vector: usize) -> Result<()> {
+    section.decode_times(vector, &mut [0; VECTOR_LEN])?;
+    let rows = section.vector_rows(vector).len();
+    columns.iter().flatten().try_for_each(|column| column.decode_array(vector, 0..rows).map(drop))
+}
+
+/// Moves `run` behind its damaged vector and counts the rows that it leaves out; an error that is no damage stays one.
+pub(super) fn skip_vector(
+    run: &mut SectionRun,
+    section: &Section,
+    vector: usize,
+    error: Error,
+    skipped_rows: &AtomicU64,
+) -> Result<()> {
+    if !matches!(error, Error::Corruption { .. }) {
+        return Err(error);
+    }
+    let end = run.row_end.min(section.vector_rows(vector).end);
+    skipped_rows.fetch_add(u64::from(end - run.row), Ordering::Relaxed);
+    run.row = end;
+    Ok(())
 }

@@ -6,10 +6,21 @@ use super::filter::TagFilter;
 use super::index::SeriesIndex;
 use super::series_set::SeriesSet;
 use super::version::{SectionSet, TableState};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memtable::Memtable;
 use crate::segment::Section;
 use crate::types::{CommitSeq, TableSchema, TimeRange, Tombstone};
+
+/// What a query does where rows cannot be read, because their segment is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DamagePolicy {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It leaves them out and answers from the rest: where the later of two values of a row is left out, the earlier
+    /// one shows.
+    Skip,
+}
 
 /// One table of a snapshot. Cheap to clone; pins its segments and memtables.
 #[derive(Debug, Clone)]
@@ -18,11 +29,37 @@ pub struct TableSnapshot {
     /// Oldest first.
     memtables: Arc<[Arc<Memtable>]>,
     visible: CommitSeq,
+    damage_policy: DamagePolicy,
 }
 
 impl TableSnapshot {
     pub(super) fn new(state: Arc<TableState>, memtables: Arc<[Arc<Memtable>]>, visible: CommitSeq) -> Self {
-        Self { state, memtables, visible }
+        Self { state, memtables, visible, damage_policy: DamagePolicy::Fail }
+    }
+
+    /// The table as a query sees it that does `policy` where rows cannot be read. Unless set, it fails there.
+    #[must_use]
+    pub fn on_damage(mut self, policy: DamagePolicy) -> Self {
+        self.damage_policy = policy;
+        self
+    }
+
+    /// The first damage that hides rows of the table in `range`: a segment that could not be opened.
+    ///
+    /// # Errors
+    /// `Corruption` with its path.
+    pub fn check_damage(&self, range: TimeRange) -> Result<()> {
+        let hit = self.state.damages.iter().find(|(damaged, _)| damaged.overlaps(range));
+        let Some((damaged, segment)) = hit else { return Ok(()) };
+        let reason = format!(
+            "table '{}' has rows from {} to {} ns in this segment, which cannot be opened ({}): query other times, allow \
+             partial answers, or restore the file from a backup",
+            self.schema().name,
+            damaged.start_ns,
+            damaged.end_ns,
+            segment.reason
+        );
+        Err(Error::corruption(&segment.path, segment.offset, reason))
     }
 
     /// A table of given sections alone, without what is in memory.
@@ -32,8 +69,8 @@ impl TableSnapshot {
         tombstones: Vec<Arc<Tombstone>>,
     ) -> Self {
         let sections = Arc::new(SectionSet::new(sections));
-        let state = Arc::new(TableState { schema, sections, tombstones, damage: None });
-        Self { state, memtables: Arc::new([]), visible: CommitSeq::default() }
+        let state = Arc::new(TableState { schema, sections, tombstones, damages: Vec::new() });
+        Self { state, memtables: Arc::new([]), visible: CommitSeq::default(), damage_policy: DamagePolicy::Fail }
     }
 
     /// The schema of the table at the time of the snapshot.
@@ -41,7 +78,7 @@ impl TableSnapshot {
         &self.state.schema
     }
 
-    /// Bounds of the times of all rows; `None` when the table is empty.
+    /// Bounds of the times of all rows that can be read; `None` when there is none.
     pub fn time_range(&self) -> Option<TimeRange> {
         let stored = self.sections().iter().map(|section| section.time_range());
         let memory = self
@@ -74,9 +111,17 @@ impl TableSnapshot {
     /// The series whose tags satisfy `filter` and that may have a row in `range`, in key order.
     ///
     /// # Errors
-    /// `Corruption` when a directory is damaged.
+    /// `Corruption` when a directory is damaged, or a segment with rows of the table in `range` could not be opened and
+    /// the policy is to fail.
     pub fn series(&self, filter: &TagFilter, range: TimeRange) -> Result<SeriesSet> {
+        if self.damage_policy == DamagePolicy::Fail {
+            self.check_damage(range)?;
+        }
         SeriesSet::build(self.clone(), filter, range)
+    }
+
+    pub(super) fn damage_policy(&self) -> DamagePolicy {
+        self.damage_policy
     }
 
     pub(super) fn index(&self) -> Result<Arc<SeriesIndex>> {

@@ -1,6 +1,7 @@
 //! A version of the database: its tables and the segments that hold their rows. Immutable; a change makes a new one.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
@@ -9,12 +10,15 @@ use super::index::SeriesIndex;
 use crate::error::Result;
 use crate::manifest::ManifestState;
 use crate::segment::{Section, Segment};
-use crate::types::{SegmentId, TableId, TableSchema, Tombstone};
+use crate::types::{SegmentId, TableId, TableSchema, TimeRange, Tombstone};
 
 /// A segment of the manifest that could not be opened.
 #[derive(Debug, Clone)]
 pub(crate) struct DamagedSegment {
-    pub(crate) tables: Vec<TableId>,
+    pub(crate) path: PathBuf,
+    pub(crate) offset: u64,
+    /// Tables that have rows in it, and the times of these.
+    pub(crate) sections: Vec<(TableId, TimeRange)>,
     /// What the open said.
     pub(crate) reason: String,
 }
@@ -25,7 +29,7 @@ pub(crate) struct Version {
     pub(crate) tables: BTreeMap<TableId, Arc<TableState>>,
     names: HashMap<(String, String), TableId>,
     pub(crate) segments: BTreeMap<SegmentId, Arc<Segment>>,
-    pub(crate) damaged: BTreeMap<SegmentId, DamagedSegment>,
+    pub(crate) damaged: BTreeMap<SegmentId, Arc<DamagedSegment>>,
 }
 
 /// A table and its sections at one manifest version.
@@ -35,8 +39,8 @@ pub(crate) struct TableState {
     pub(crate) sections: Arc<SectionSet>,
     /// Deletes that may affect its sections, oldest first.
     pub(crate) tombstones: Vec<Arc<Tombstone>>,
-    /// The first damaged segment that may hold rows of the table.
-    pub(crate) damage: Option<String>,
+    /// Damaged segments that hold rows of the table, with the times of these.
+    pub(crate) damages: Vec<(TimeRange, Arc<DamagedSegment>)>,
 }
 
 /// The sections of a table in commit order, oldest first, with their merged directory.
@@ -72,7 +76,7 @@ impl Version {
     pub(crate) fn new(
         state: &ManifestState,
         segments: BTreeMap<SegmentId, Arc<Segment>>,
-        damaged: BTreeMap<SegmentId, DamagedSegment>,
+        damaged: BTreeMap<SegmentId, Arc<DamagedSegment>>,
         previous: Option<&Self>,
     ) -> Self {
         let mut by_table: HashMap<TableId, Vec<(u64, Arc<Section>)>> = HashMap::new();
@@ -94,11 +98,11 @@ impl Version {
             let mut sections = by_table.remove(&schema.id).unwrap_or_default();
             // Stable: the parts of one run, of equal order, stay in the order of their segments.
             sections.sort_by_key(|(commit_order, _)| *commit_order);
-            let damage = version
-                .damaged
-                .iter()
-                .find(|(_, damage)| damage.tables.contains(&schema.id))
-                .map(|(id, damage)| format!("segment {id}: {}", damage.reason));
+            let damages = version.damaged.values().flat_map(|damage| {
+                let own = damage.sections.iter().filter(|(table, _)| *table == schema.id);
+                own.map(|(_, range)| (*range, Arc::clone(damage)))
+            });
+            let damages = damages.collect();
             let kept = previous.and_then(|previous| previous.tables.get(&schema.id)).filter(|old| {
                 old.schema.tags == schema.tags
                     && old.sections.sections.len() == sections.len()
@@ -110,7 +114,7 @@ impl Version {
             };
             let tombstones = tombstones.remove(&schema.id).unwrap_or_default();
             version.names.insert((schema.namespace.clone(), schema.name.clone()), schema.id);
-            let table = TableState { schema: Arc::clone(schema), sections, tombstones, damage };
+            let table = TableState { schema: Arc::clone(schema), sections, tombstones, damages };
             version.tables.insert(schema.id, Arc::new(table));
         }
         version

@@ -1,6 +1,5 @@
 //! The whole database as a query sees it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::table::TableSnapshot;
@@ -16,18 +15,11 @@ pub struct Snapshot {
     /// Oldest first.
     memtables: Arc<[Arc<Memtable>]>,
     visible: CommitSeq,
-    /// Where the database is, for messages.
-    dir: Arc<PathBuf>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(
-        version: Arc<Version>,
-        memtables: Arc<[Arc<Memtable>]>,
-        visible: CommitSeq,
-        dir: Arc<PathBuf>,
-    ) -> Self {
-        Self { version, memtables, visible, dir }
+    pub(crate) fn new(version: Arc<Version>, memtables: Arc<[Arc<Memtable>]>, visible: CommitSeq) -> Self {
+        Self { version, memtables, visible }
     }
 
     /// The last commit that the snapshot shows.
@@ -53,14 +45,10 @@ impl Snapshot {
     /// One table.
     ///
     /// # Errors
-    /// `TableNotFound`; `Corruption` when a segment with rows of the table could not be opened.
+    /// `TableNotFound`.
     pub fn table(&self, namespace: &str, name: &str) -> Result<TableSnapshot> {
         let state =
             self.version.table(namespace, name).ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
-        if let Some(damage) = &state.damage {
-            let reason = format!("table '{name}' lost a segment ({damage}); restore it from a backup");
-            return Err(Error::corruption(&self.dir, 0, reason));
-        }
         Ok(TableSnapshot::new(Arc::clone(state), Arc::clone(&self.memtables), self.visible))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::framing::{FileHeader, RecordFormat};
-use crate::io::{Io, IoFile, OpenMode};
+use crate::io::{Io, IoFile, MediaError, OpenMode, create_dir_synced, free_name};
 use crate::types::{Lsn, WalFileId};
 
 pub(super) const FILE_MAGIC: [u8; 8] = *b"LYNXWAL\0";
@@ -23,6 +23,36 @@ pub(super) struct SealedFile {
     /// The last LSN in it or before it.
     pub(super) last_lsn: Lsn,
     pub(super) byte_len: u64,
+    pub(super) disposal: Disposal,
+}
+
+/// What becomes of a file when all of its commits are in segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Disposal {
+    /// It is removed.
+    Remove,
+    /// It is moved to `quarantine/`: it is damaged and there is no whole copy, for want of space or because a part
+    /// cannot be read.
+    Quarantine,
+}
+
+/// Takes a file out of the log.
+pub(super) fn dispose(io: &dyn Io, dir: &Path, id: WalFileId, disposal: Disposal) -> Result<()> {
+    let path = path_of(dir, id);
+    match disposal {
+        Disposal::Remove => io.remove(&path),
+        Disposal::Quarantine => {
+            let quarantine = quarantine_of(dir);
+            create_dir_synced(io, &quarantine)?;
+            io.rename(&path, &free_name(io, &quarantine, &wal_file_name(id))?)?;
+            io.sync_dir(&quarantine)
+        }
+    }
+}
+
+/// Where damaged files of the log in `dir` are kept.
+pub(super) fn quarantine_of(dir: &Path) -> PathBuf {
+    dir.parent().unwrap_or(Path::new("")).join("quarantine")
 }
 
 /// The name of a file within the directory of the log.
@@ -65,7 +95,7 @@ pub(super) fn create(
     Ok(file)
 }
 
-/// The header of a file; `None` when it is damaged, was never written or is that of another file.
+/// The header of a file; `None` when it is damaged, cannot be read, was never written or is that of another file.
 ///
 /// # Errors
 /// `UnsupportedVersion` for a sound header of another version.
@@ -74,7 +104,10 @@ pub(super) fn read_header(file: &dyn IoFile, id: WalFileId) -> Result<Option<Fil
         return Ok(None);
     }
     let mut bytes = [0; FileHeader::BYTES];
-    file.read_exact_at(0, &mut bytes)?;
+    match file.read_exact_at(0, &mut bytes) {
+        Err(error) if error.is_media_error() => return Ok(None),
+        other => other?,
+    }
     match FileHeader::from_bytes(&bytes, FILE_MAGIC) {
         Some(header) if header.version != VERSION => {
             let path = file.path().to_path_buf();

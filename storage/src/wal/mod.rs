@@ -3,6 +3,8 @@
 //! - `commit` turns the rows of a commit into the payload of a record and back, `block` its columns;
 //! - `file` knows names, headers and the making of files;
 //! - `writer` writes groups of records, rotates and removes files;
+//! - `damage` says what a damaged part held;
+//! - `survey` looks into a log without changing it;
 //! - `replay` reads everything back after a restart, cuts what was torn and salvages what surrounds damage;
 //! - `tail` follows a log that another process writes.
 //!
@@ -10,14 +12,18 @@
 
 mod block;
 mod commit;
+mod damage;
 mod file;
 mod replay;
+mod survey;
 mod tail;
 mod writer;
 
 pub use commit::{COMMIT_RAW_BYTES_MAX, CommitError, EncodedCommit, decode_commit, encode_commit};
+pub use damage::{Contents, Loss, WalDamage};
 pub(crate) use file::wal_file_name;
-pub use replay::{ReplayReport, WalDamage, replay};
+pub use replay::{ReplayReport, replay};
 pub(crate) use replay::{WalPosition, replay_read_only};
+pub(crate) use survey::{last_lsn_before_log, read_commits};
 pub(crate) use tail::{Followed, follow, sync_up_to};
 pub use writer::{SyncMode, WalOptions, WalWriter};

@@ -13,20 +13,26 @@
 //! [`replay_read_only`] delivers the same commits and changes nothing, perhaps while another process writes the log. What
 //! is half written then looks torn; bytes that were read before they were whole are looked at again before they are
 //! called damaged.
+//! A part that the disk does not give back is damage, never a torn tail: nobody knows what it held, and what stands
+//! behind it is delivered. Its file is not written to, and once its commits are in segments it is moved to `quarantine/`
+//! and not removed, for the next try to read it may succeed. An error of any other call ends the replay: it says
+//! nothing about the bytes, and the next open tries again.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::commit::decode_commit;
-use super::file::{self, FORMAT, HEADER_BYTES, SealedFile};
+use super::damage::{Loss, WalDamage, contents_of};
+use super::file::{self, Disposal, FORMAT, HEADER_BYTES, SealedFile};
 use crate::error::Result;
-use crate::framing::{FileHeader, Found, RecordScanner};
-use crate::io::{Io, IoFile, OpenMode, create_dir_synced};
+use crate::framing::{FileHeader, Found, RECORD_HEADER_BYTES, RecordScanner};
+use crate::io::{Io, IoFile, OpenMode, copy_once};
 use crate::types::{Lsn, SeriesBatch, WalFileId};
 
-/// One step of a copy.
-const COPY_BYTES: usize = 1 << 20;
+/// One write when records are made durable again.
+const REWRITE_BYTES: u64 = 1 << 20;
 
 /// What replay found.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +43,10 @@ pub struct ReplayReport {
     pub last_lsn: Lsn,
     /// Bytes of unanswered commits that were cut from the end.
     pub torn_bytes: u64,
+    /// The file that they were cut from.
+    pub torn_file: Option<PathBuf>,
+    /// Where it was cut.
+    pub torn_at: u64,
     /// What was lost, in order.
     pub damages: Vec<WalDamage>,
     pub(super) sealed: Vec<SealedFile>,
@@ -70,29 +80,10 @@ impl ReplayReport {
     }
 }
 
-/// A damaged part of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WalDamage {
-    /// The file.
-    pub path: PathBuf,
-    /// First damaged byte.
-    pub start: u64,
-    /// End of the damaged bytes; equal to `start` where records are missing without a trace.
-    pub end: u64,
-    /// First lost commit.
-    pub first_lost: Lsn,
-    /// Last lost commit; below `first_lost` when no commit that was asked for was lost.
-    pub last_lost: Lsn,
-    /// Where the file was copied to, if that succeeded.
-    pub quarantined: Option<PathBuf>,
-    /// What was found.
-    pub reason: String,
-}
-
-impl WalDamage {
-    /// Number of lost commits.
-    pub fn lost_commits(&self) -> u64 {
-        (self.last_lost.0 + 1).saturating_sub(self.first_lost.0)
+impl ReplayReport {
+    /// Lets every replayed file be moved to `quarantine/` instead of removed, because rows in them found no place.
+    pub fn keep_files(&mut self) {
+        self.sealed.iter_mut().for_each(|file| file.disposal = Disposal::Quarantine);
     }
 }
 
@@ -142,7 +133,8 @@ fn read_log(
         // Only for its error: an unknown version must stop everything while every file is as it was.
         file::read_header(&*io.open(&file::path_of(dir, id), OpenMode::Read)?, id)?;
     }
-    let mut replay = Replay { io, dir, access, after, sink, seen: None, unsettled: false, report };
+    let disposal = Disposal::Remove;
+    let mut replay = Replay { io, dir, access, after, sink, seen: None, unsettled: false, disposal, report };
     for &id in &ids {
         replay.file(id, id == last_id)?;
     }
@@ -160,6 +152,8 @@ struct Replay<'a, S> {
     seen: Option<u64>,
     /// The last damage of the report does not know yet which commits it lost.
     unsettled: bool,
+    /// What becomes of the file that is being read.
+    disposal: Disposal,
     report: ReplayReport,
 }
 
@@ -173,6 +167,7 @@ struct Tail {
 
 impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
     fn file(&mut self, id: WalFileId, is_last: bool) -> Result<()> {
+        self.disposal = Disposal::Remove;
         let path = file::path_of(self.dir, id);
         let mode = if is_last && self.access == Access::Mend { OpenMode::ReadWrite } else { OpenMode::Read };
         let file = self.io.open(&path, mode)?;
@@ -194,8 +189,8 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
                 None => {
                     let byte_len = scanner.file_len();
                     self.damage(&path, 0, byte_len, "no record of the file can be read");
-                    let last_lsn = Lsn(self.seen.unwrap_or(0));
-                    self.report.sealed.push(SealedFile { id, last_lsn, byte_len });
+                    self.keep_when_unreadable(&scanner);
+                    self.seal(id, byte_len);
                     return Ok(());
                 }
             },
@@ -203,14 +198,26 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
         let tail = self.records(&path, &mut scanner, start, is_last)?;
         self.report.end = Some(WalPosition { file: id, offset: tail.end, last_lsn: Lsn(self.seen.unwrap_or(0)) });
         if is_last {
-            self.finish(&file, &mut scanner, &tail)?;
+            self.finish(&path, &file, &mut scanner, &tail)?;
         }
-        if tail.records == 0 && is_last {
+        self.keep_when_unreadable(&scanner);
+        if tail.records == 0 && is_last && self.disposal == Disposal::Remove {
             return self.remove(&path);
         }
-        let last_lsn = Lsn(self.seen.unwrap_or(0));
-        self.report.sealed.push(SealedFile { id, last_lsn, byte_len: tail.end });
+        self.seal(id, tail.end);
         Ok(())
+    }
+
+    fn seal(&mut self, id: WalFileId, byte_len: u64) {
+        let last_lsn = Lsn(self.seen.unwrap_or(0));
+        self.report.sealed.push(SealedFile { id, last_lsn, byte_len, disposal: self.disposal });
+    }
+
+    /// A copy of a file that cannot be read whole would not be one.
+    fn keep_when_unreadable(&mut self, scanner: &RecordScanner) {
+        if !scanner.unreadable().is_empty() {
+            self.disposal = Disposal::Quarantine;
+        }
     }
 
     /// Takes the header of a file: what the log held before it, and where it goes on.
@@ -229,7 +236,7 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
         let mut tail = Tail { end: start, unsynced: VecDeque::new(), records: 0 };
         let mut looked_again_at = None;
         loop {
-            let (resume_at, lost_lsn, reason) = match scanner.at(tail.end)? {
+            let (resume_at, lost, reason) = match scanner.at(tail.end)? {
                 Found::Record(header, payload) => {
                     let lsn = header.sequence;
                     while tail.unsynced.front().is_some_and(|(lsn, _)| *lsn <= header.synced) {
@@ -244,13 +251,13 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
                 }
                 Found::End => break,
                 Found::DamagedPayload(header) => {
-                    let lsn = header.sequence;
-                    (tail.end + header.record_len(), Some(lsn), "the payload of a record does not match its checksum")
+                    let reason = "the payload of a record does not match its checksum";
+                    (tail.end + header.record_len(), Some(header), reason)
                 }
                 Found::Damage => (tail.end + 8, None, "not a record"),
             };
             let due = self.seen.unwrap_or(self.after.0) + 1;
-            if is_last && !is_durable(scanner, resume_at, due)? {
+            if is_last && !is_durable(scanner, resume_at, due)? && !is_unreadable_from(scanner, tail.end) {
                 break;
             }
             if self.access == Access::ReadOnly && looked_again_at != Some(tail.end) {
@@ -261,22 +268,25 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
             }
             let next = scanner.next_valid(resume_at)?.map(|(offset, _)| offset);
             // Behind a record whose length is known the next one may be damaged in its own way.
-            let end = match (lost_lsn, next) {
+            let end = match (lost, next) {
                 (Some(_), _) => resume_at.min(scanner.file_len()),
                 (None, Some(next)) => next,
                 (None, None) => scanner.file_len(),
             };
-            self.damage(path, tail.end, end, reason);
-            if let Some(lsn) = lost_lsn.filter(|lsn| *lsn >= due) {
-                self.settle(lsn);
-                self.seen = Some(lsn);
+            let is_unreadable = overlaps(scanner.unreadable(), &(tail.end..end));
+            self.damage(path, tail.end, end, if is_unreadable { "the disk does not give a part back" } else { reason });
+            if let Some(header) = lost.filter(|header| header.sequence >= due) {
+                let payload = scanner.bytes(tail.end + RECORD_HEADER_BYTES as u64, header.payload_len as usize)?;
+                self.last_damage().contents = payload.and_then(contents_of);
+                self.settle(header.sequence);
+                self.seen = Some(header.sequence);
             }
             tail.end = end;
         }
         Ok(tail)
     }
 
-    fn record(&mut self, path: &Path, range: std::ops::Range<u64>, lsn: u64, payload: &[u8]) -> Result<()> {
+    fn record(&mut self, path: &Path, range: Range<u64>, lsn: u64, payload: &[u8]) -> Result<()> {
         let due = self.seen.map_or(self.after.0.min(lsn.saturating_sub(1)), |seen| seen) + 1;
         if lsn < due {
             self.damage(path, range.start, range.end, "a record stands behind one of a later commit");
@@ -312,8 +322,13 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
         let last_lost = Lsn(first_lost.0 - 1);
         tracing::error!(path = %path.display(), start, end, reason, "the write-ahead log is damaged");
         let quarantined = self.quarantine(path);
+        if quarantined.is_none() {
+            self.disposal = Disposal::Quarantine;
+        }
         let (path, reason) = (path.to_path_buf(), reason.to_owned());
-        self.report.damages.push(WalDamage { path, start, end, first_lost, last_lost, quarantined, reason });
+        let (loss, contents) = (Loss::Unknown, None);
+        let damage = WalDamage { path, start, end, first_lost, last_lost, loss, quarantined, reason, contents };
+        self.report.damages.push(damage);
         self.unsettled = true;
     }
 
@@ -328,20 +343,23 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
     /// Everything up to `lsn` that was not seen was lost in the damage before.
     fn settle(&mut self, lsn: u64) {
         if std::mem::take(&mut self.unsettled) {
-            let damage = self.report.damages.last_mut().expect("a damage was reported before it is settled");
+            let damage = self.last_damage();
             damage.last_lost = damage.last_lost.max(Lsn(lsn));
+            damage.loss = Loss::Known;
         }
     }
 
-    /// Copies a file away, once. A failure costs the copy, not the opening of the database.
+    fn last_damage(&mut self) -> &mut WalDamage {
+        self.report.damages.last_mut().expect("a damage was reported before more is said of it")
+    }
+
+    /// Copies a file away, once. A failure does not stop the opening: the file is moved there when its time comes.
     fn quarantine(&self, path: &Path) -> Option<PathBuf> {
         if self.access == Access::ReadOnly {
             return None;
         }
-        let dir = self.dir.parent()?.join("quarantine");
-        let target = dir.join(path.file_name()?);
-        match copy(self.io, path, &dir, &target) {
-            Ok(()) => Some(target),
+        match copy_once(self.io, path, &file::quarantine_of(self.dir)) {
+            Ok(kept) => Some(kept),
             Err(error) => {
                 tracing::error!(path = %path.display(), %error, "a damaged file could not be copied to quarantine");
                 None
@@ -350,9 +368,11 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
     }
 
     /// Cuts what is torn and makes the rest durable.
-    fn finish(&mut self, file: &Arc<dyn IoFile>, scanner: &mut RecordScanner, tail: &Tail) -> Result<()> {
+    fn finish(&mut self, path: &Path, file: &Arc<dyn IoFile>, scanner: &mut RecordScanner, tail: &Tail) -> Result<()> {
         if !scanner.is_zero_from(tail.end)? {
             self.report.torn_bytes = scanner.file_len() - tail.end;
+            self.report.torn_file = Some(path.to_path_buf());
+            self.report.torn_at = tail.end;
         }
         if self.access == Access::ReadOnly {
             return Ok(());
@@ -362,11 +382,21 @@ impl<S: FnMut(Lsn, Vec<SeriesBatch>) -> Result<()>> Replay<'_, S> {
         let mut offset = tail.unsynced.front().map_or(tail.end, |(_, offset)| *offset);
         let mut buffer = Vec::new();
         while offset < tail.end {
-            let len = usize::try_from(tail.end - offset).unwrap_or(usize::MAX).min(COPY_BYTES);
-            buffer.resize(len, 0);
+            // A part that cannot be read stays as it is: writing to it would end every hope for it.
+            let hole = scanner.unreadable().iter().find(|hole| hole.end > offset);
+            let end = match hole {
+                Some(hole) if hole.start <= offset => {
+                    offset = hole.end;
+                    continue;
+                }
+                Some(hole) => hole.start.min(tail.end),
+                None => tail.end,
+            };
+            let len = (end - offset).min(REWRITE_BYTES);
+            buffer.resize(usize::try_from(len).unwrap_or(0), 0);
             file.read_exact_at(offset, &mut buffer)?;
             file.write_all_at(offset, &buffer)?;
-            offset += len as u64;
+            offset += len;
         }
         if scanner.file_len() > tail.end {
             file.set_len(tail.end)?;
@@ -395,29 +425,13 @@ pub(super) fn is_durable(scanner: &mut RecordScanner, offset: u64, due: u64) -> 
     Ok(false)
 }
 
-fn copy(io: &dyn Io, path: &Path, dir: &Path, target: &Path) -> Result<()> {
-    if io.exists(target)? {
-        // Of an earlier opening: it holds the damage as it was first seen.
-        return Ok(());
-    }
-    create_dir_synced(io, dir)?;
-    let temporary = target.with_extension("tmp");
-    if io.exists(&temporary)? {
-        io.remove(&temporary)?;
-    }
-    let source = io.open(path, OpenMode::Read)?;
-    let copy = io.open(&temporary, OpenMode::CreateNew)?;
-    let (mut offset, len) = (0, source.len()?);
-    let mut buffer = Vec::new();
-    while offset < len {
-        buffer.resize(usize::try_from(len - offset).unwrap_or(usize::MAX).min(COPY_BYTES), 0);
-        source.read_exact_at(offset, &mut buffer)?;
-        copy.write_all_at(offset, &buffer)?;
-        offset += buffer.len() as u64;
-    }
-    copy.sync()?;
-    io.rename(&temporary, target)?;
-    io.sync_dir(dir)
+fn overlaps(parts: &[Range<u64>], range: &Range<u64>) -> bool {
+    parts.iter().any(|part| part.start < range.end && range.start < part.end)
+}
+
+/// Whether a part from `offset` on cannot be read, of a file that was scanned to its end.
+fn is_unreadable_from(scanner: &RecordScanner, offset: u64) -> bool {
+    overlaps(scanner.unreadable(), &(offset..u64::MAX))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::commit::EncodedCommit;
-use super::file::{self, FORMAT, HEADER_BYTES, SealedFile};
+use super::file::{self, Disposal, FORMAT, HEADER_BYTES, SealedFile};
 use super::replay::ReplayReport;
 use crate::error::{Error, Result};
 use crate::framing::{RECORD_HEADER_BYTES, RecordHeader};
@@ -66,6 +66,8 @@ pub struct WalWriter {
     changed: Condvar,
     active: Mutex<Active>,
     sealed: Mutex<Vec<SealedFile>>,
+    /// Bytes of the sealed files, for writers that must not wait while some are removed.
+    sealed_bytes: AtomicU64,
     /// `offset` of the active file, for readers that must not wait for its disk work.
     active_bytes: AtomicU64,
     syncs: Arc<AtomicU64>,
@@ -193,6 +195,7 @@ impl WalWriter {
             changed: Condvar::new(),
             active: Mutex::new(active),
             sealed: Mutex::new(replayed.sealed.clone()),
+            sealed_bytes: AtomicU64::new(replayed.sealed.iter().map(|file| file.byte_len).sum()),
             active_bytes: AtomicU64::new(HEADER_BYTES),
         })
     }
@@ -257,23 +260,28 @@ impl WalWriter {
         })
     }
 
-    /// Removes the sealed files that hold no record above `lsn`.
+    /// Removes the sealed files that hold no record above `lsn`; a damaged one without a copy is moved to quarantine.
     pub fn remove_up_to(&self, lsn: Lsn) -> Result<()> {
         let mut sealed = self.sealed.lock();
         let mut is_changed = false;
         // Oldest first, so that a crash leaves a log without a hole.
         while let Some(oldest) = sealed.first().filter(|file| file.last_lsn <= lsn) {
-            self.io.remove(&file::path_of(&self.dir, oldest.id))?;
+            file::dispose(&*self.io, &self.dir, oldest.id, oldest.disposal)?;
+            self.sealed_bytes.fetch_sub(oldest.byte_len, Ordering::Relaxed);
             sealed.remove(0);
             is_changed = true;
         }
         if is_changed { self.io.sync_dir(&self.dir) } else { Ok(()) }
     }
 
+    /// Whether there are files that take no more records.
+    pub fn has_sealed_files(&self) -> bool {
+        !self.sealed.lock().is_empty()
+    }
+
     /// Bytes of all files, without the part of the active one that is only reserved.
     pub fn total_bytes(&self) -> u64 {
-        let sealed: u64 = self.sealed.lock().iter().map(|file| file.byte_len).sum();
-        sealed + self.active_bytes.load(Ordering::Relaxed)
+        self.sealed_bytes.load(Ordering::Relaxed) + self.active_bytes.load(Ordering::Relaxed)
     }
 
     /// Makes every commit so far durable and gives the reserved rest of the active file back. Later commits reserve anew.
@@ -418,7 +426,9 @@ impl WalWriter {
         })?;
         // Gives the reserved rest back. Records are not touched, and zeros at the end mean the same as the end.
         let _still_reserved = active.file.set_len(active.offset);
-        self.sealed.lock().push(SealedFile { id: active.id, last_lsn: active.last_lsn, byte_len: active.offset });
+        let (id_before, last_lsn, byte_len) = (active.id, active.last_lsn, active.offset);
+        self.sealed.lock().push(SealedFile { id: id_before, last_lsn, byte_len, disposal: Disposal::Remove });
+        self.sealed_bytes.fetch_add(byte_len, Ordering::Relaxed);
         active.id = id;
         active.file = file;
         active.offset = HEADER_BYTES;

@@ -18,7 +18,7 @@ use super::tombstones::settled_tombstones;
 use super::{Compactor, Effort};
 use crate::error::{Error, Result};
 use crate::manifest::{ManifestEdit, ManifestState, SectionMeta, SegmentMeta};
-use crate::segment::{Section, Segment, SegmentWriter, SeriesShapeBuilder};
+use crate::segment::{Section, Segment, SegmentOrigin, SegmentWriter, SeriesShapeBuilder};
 use crate::snapshot::{BlockTimes, SeriesScan, SeriesSet, TableSnapshot, TagFilter, Version};
 use crate::types::{
     ColumnId, SegmentId, SeriesKey, TableId, TableSchema, TimeRange, Tombstone, TombstoneId, partition_of,
@@ -246,7 +246,10 @@ impl<'a> MergedOutput<'a> {
             return Ok(writer);
         }
         self.id = self.store.take_segment_id();
-        SegmentWriter::create(Arc::clone(&self.store.io), &self.store.dir.segment(self.id), self.id)
+        let origin =
+            SegmentOrigin { commit_order: self.inputs.commit_order, deletes_applied: self.inputs.deletes_applied };
+        let path = self.store.dir.segment(self.id);
+        SegmentWriter::create_with_origin(Arc::clone(&self.store.io), &path, self.id, origin)
     }
 
     fn end_table(&mut self) -> Result<()> {
@@ -256,9 +259,7 @@ impl<'a> MergedOutput<'a> {
     /// Makes the segment durable, reads it back and compares.
     fn finish_segment(&mut self) -> Result<()> {
         let Some(writer) = self.writer.take() else { return Ok(()) };
-        let mut meta = writer.finish()?;
-        meta.commit_order = self.inputs.commit_order;
-        meta.deletes_applied = self.inputs.deletes_applied;
+        let meta = writer.finish()?;
         let segment = self.store.open_written(&meta)?;
         // The file goes with this handle unless it is published.
         segment.mark_obsolete();

@@ -33,6 +33,8 @@ pub(super) struct FileData {
     pub(super) current: Vec<u8>,
     pub(super) durable: Vec<u8>,
     pub(super) unsynced: Vec<FileChange>,
+    /// Parts that no read gets.
+    pub(super) unreadable: Vec<std::ops::Range<usize>>,
 }
 
 #[derive(Debug)]
@@ -180,6 +182,16 @@ impl FileData {
         self.unsynced.push(FileChange { abandoned: false, kind });
     }
 
+    /// The bytes from `start` on, as a read finds them.
+    pub(super) fn read(&self, start: usize, len: usize) -> std::io::Result<&[u8]> {
+        let bytes = self.current.get(start..).and_then(|rest| rest.get(..len));
+        let bytes = bytes.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        if self.unreadable.iter().any(|part| part.start < start + len && start < part.end) {
+            return Err(std::io::Error::from_raw_os_error(libc::EIO));
+        }
+        Ok(bytes)
+    }
+
     pub(super) fn sync(&mut self) {
         for change in self.unsynced.drain(..) {
             if !change.abandoned {
@@ -202,7 +214,7 @@ impl FileData {
                 bytes
             }
         };
-        Self { durable: bytes.clone(), current: bytes, unsynced: Vec::new() }
+        Self { durable: bytes.clone(), current: bytes, unsynced: Vec::new(), unreadable: self.unreadable.clone() }
     }
 }
 

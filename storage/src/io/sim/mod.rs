@@ -175,6 +175,16 @@ impl SimIo {
         file.unsynced.clear();
     }
 
+    /// Makes a part of a file fail every read from now on, as a bad sector does. Not an operation.
+    ///
+    /// # Panics
+    /// When there is no such file.
+    pub fn make_unreadable(&self, path: &Path, part: std::ops::Range<usize>) {
+        let mut disk = self.disk.lock();
+        let id = disk.file_id(path).expect("the file to damage is there");
+        disk.files[id].unreadable.push(part);
+    }
+
     /// Paths of all files, sorted. Not an operation.
     pub fn paths(&self) -> Vec<PathBuf> {
         let disk = self.disk.lock();
@@ -231,7 +241,8 @@ impl Io for SimIo {
     fn map(&self, path: &Path, expected_len: u64) -> Result<MappedFile> {
         let mut disk = self.disk.lock();
         let content = disk.run(Operation::Read, path, |disk| {
-            disk.file_id(path).map(|id| disk.files[id].current.clone()).ok_or_else(not_found)
+            let id = disk.file_id(path).ok_or_else(not_found)?;
+            Ok(disk.files[id].read(0, disk.files[id].current.len())?.to_vec())
         });
         let content = content.map_err(|source| Error::io("map", path, source))?;
         let len = content.len() as u64;
@@ -380,9 +391,7 @@ impl IoFile for SimFile {
 
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.run(Operation::Read, "read", |file| {
-            let start = usize::try_from(offset).unwrap_or(usize::MAX);
-            let bytes = file.current.get(start..).and_then(|rest| rest.get(..buffer.len()));
-            buffer.copy_from_slice(bytes.ok_or(std::io::ErrorKind::UnexpectedEof)?);
+            buffer.copy_from_slice(file.read(usize::try_from(offset).unwrap_or(usize::MAX), buffer.len())?);
             Ok(())
         })
     }
