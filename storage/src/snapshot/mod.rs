@@ -11,6 +11,8 @@ mod merge;
 mod rollup_piece;
 mod rollup_run;
 mod rollup_scratch;
+#[cfg(test)]
+mod rollup_tests;
 mod rollup_use;
 mod run;
 mod scan;

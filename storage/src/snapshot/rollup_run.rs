@@ -1,7 +1,7 @@
 //! The part of a run that rollup rows stand for: whole base buckets of one series in one section.
 //!
 //! Invariant: a rollup row is used only for a run that nothing overlaps, and only when the run has every row that the
-//! rollup row stands for within the scanned range. Then no duplicate, delete or bound of the query touches these rows,
+//! rollup row stands for within its bounds. Then no duplicate, delete or bound of the query touches these rows,
 //! so their states are what reading them gives, whatever else is in the same base bucket.
 
 use std::ops::Range;
@@ -11,7 +11,6 @@ use super::run::SectionRun;
 use crate::encoding::VECTOR_LEN;
 use crate::error::Result;
 use crate::segment::{RowStatistic, Section, SectionRollups, SeriesEntry};
-use crate::types::TimeRange;
 
 /// Rollup rows of one series that follow each other.
 #[derive(Debug, Clone)]
@@ -32,12 +31,11 @@ pub(super) struct SplitRun {
     pub(super) tail: Option<SectionRun>,
 }
 
-/// Finds the rollup rows that stand for rows of `run` within `range`; `None` when there is none.
+/// Finds the rollup rows that stand for rows of `run` within its bounds; `None` when there is none.
 pub(super) fn split(
     run: &SectionRun,
     section: &Section,
     rollups: &SectionRollups,
-    range: TimeRange,
     scratch: &mut RollupScratch,
 ) -> Result<Option<SplitRun>> {
     let all = rollups.rows_of(run.series as usize);
@@ -55,9 +53,9 @@ pub(super) fn split(
         let mut start = search.first_where(|search, row| Ok(search.first_row(row)? >= first))?;
         let mut stop = search.first_where(|search, row| Ok(search.first_row(row + 1)? > end))?;
         if run.trim {
-            // The rows of an irregular series may reach beyond the range.
-            start = start.max(search.first_where(|search, row| Ok(search.first_time(row)? >= range.start_ns))?);
-            stop = stop.min(search.first_where(|search, row| Ok(search.last_time(row)? > range.end_ns))?);
+            // The rows of an irregular series may reach beyond the bounds.
+            start = start.max(search.first_where(|search, row| Ok(search.first_time(row)? >= run.bounds.start_ns))?);
+            stop = stop.min(search.first_where(|search, row| Ok(search.last_time(row)? > run.bounds.end_ns))?);
         }
         start..stop
     };
