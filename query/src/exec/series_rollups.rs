@@ -29,9 +29,12 @@ pub(crate) fn rollup_use(
         // Months start with a day.
         Some(Bucket::Months { .. }) => TimeCuts::Every { unit_ns: DAY_NS, offset_ns: 0 },
     };
+    let mut times = grouping.bucket.is_some();
     let mut needs = vec![RollupNeeds::default(); source.fields.len()];
     for (position, argument) in grouping.positions(source)?.into_iter().zip(&grouping.layout.arguments) {
-        let (Some(position), StateKind::Number(_, wanted)) = (position, &argument.kind) else { continue };
+        let StateKind::Number(_, wanted) = &argument.kind else { continue };
+        times |= position.is_none() || wanted.ends;
+        let Some(position) = position else { continue };
         if wanted.moments {
             return Ok(None);
         }
@@ -39,7 +42,7 @@ pub(crate) fn rollup_use(
         needs[position].bounds |= wanted.bounds;
         needs[position].ends |= wanted.ends;
     }
-    Ok(Some(RollupUse { cuts, needs }))
+    Ok(Some(RollupUse { cuts, needs, times }))
 }
 
 /// Whether the last value of each series by time is all that a grouping wants of it.
@@ -76,26 +79,31 @@ pub(crate) fn add_column(
     piece: &mut RollupPiece<'_>,
     runs: &[(usize, Range<usize>)],
 ) -> Result<()> {
-    for (state, rows) in runs {
-        let row_count = || piece.row_counts()[rows.clone()].iter().map(|&count| count as usize).sum::<usize>();
-        match (&mut *column, position) {
-            (ColumnStates::Value(_), _) => return Err(Error::execution("values are not aggregated by series")),
-            (ColumnStates::Count(counts), None) => counts[*state] += row_count() as u64,
-            (ColumnStates::Count(counts), Some(position)) => {
-                counts[*state] += match piece.value_counts(position) {
-                    ValueCounts::None => 0,
-                    ValueCounts::OnePerRow => row_count() as u64,
-                    ValueCounts::Each(values) => values[rows.clone()].iter().map(|count| count.cast_unsigned()).sum(),
-                }
-            }
-            (ColumnStates::Number(states), None) => {
+    match (column, position) {
+        (ColumnStates::Value(_), _) => return Err(Error::execution("values are not aggregated by series")),
+        (ColumnStates::Number(states), Some(position)) => return states.add_rollups(piece, position, runs),
+        (ColumnStates::Number(states), None) => {
+            for (state, rows) in runs {
                 let (first_ns, last_ns) = (piece.first_times()[rows.start], piece.last_times()[rows.end - 1]);
-                states.add_times(*state, row_count(), first_ns, last_ns);
-            }
-            (ColumnStates::Number(states), Some(position)) => {
-                states.add_rollups(*state, piece, position, rows.clone())?;
+                states.add_times(*state, row_count(piece, rows) as usize, first_ns, last_ns);
             }
         }
+        (ColumnStates::Count(counts), None) => {
+            runs.iter().for_each(|(state, rows)| counts[*state] += row_count(piece, rows));
+        }
+        (ColumnStates::Count(counts), Some(position)) => match piece.value_counts(position) {
+            ValueCounts::None => {}
+            ValueCounts::OnePerRow => runs.iter().for_each(|(state, rows)| counts[*state] += row_count(piece, rows)),
+            ValueCounts::Each(values) => {
+                for (state, rows) in runs {
+                    counts[*state] += values[rows.clone()].iter().map(|count| count.cast_unsigned()).sum::<u64>();
+                }
+            }
+        },
     }
     Ok(())
+}
+
+fn row_count(piece: &RollupPiece<'_>, rows: &Range<usize>) -> u64 {
+    piece.row_counts()[rows.clone()].iter().map(|&count| u64::from(count)).sum()
 }

@@ -16,8 +16,8 @@ use crate::plan::{ScanFilter, SelectPlan, TagPredicate};
 /// Values that one thread handles before a second one pays: a million take 0.1 to 0.3 ms.
 const VALUES_PER_THREAD_MIN: u64 = 1 << 20;
 
-/// Rows that take about as long as one state that stands for many.
-const ROWS_PER_STATE: u64 = 64;
+/// How much less a row costs that a state stands for than one that is read.
+const STATE_GAIN: u64 = 64;
 
 /// What a scan reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Source {
         let values_per_row = self.fields.len().max(1) as u64;
         let weights: Vec<u64> = (0..series).map(|index| self.values_estimate(index) * values_per_row).collect();
         let total: u64 = weights.iter().sum();
-        let steps = if work == Work::States { total / ROWS_PER_STATE } else { total };
+        let steps = if work == Work::States { total / STATE_GAIN } else { total };
         let parts = (steps / VALUES_PER_THREAD_MIN).clamp(1, threads as u64);
         if parts == 1 {
             return whole;

@@ -51,10 +51,15 @@ pub(super) fn cut_into_buckets(times: &[i64], base_ns: i64, buckets_max: usize) 
 pub(super) trait RollupNumber: Copy + Default + PartialEq + std::fmt::Debug {
     /// The state of values, at least one.
     fn state_of(values: &[Self], field_type: FieldType) -> NumberState<Self>;
-    /// Whether a value follows a greater one, which a counter does only when it starts anew.
-    fn is_reset(before: Self, after: Self) -> bool;
-    /// The sum of the values before each reset, if it is known.
-    fn sum_of_resets(values: &[Self], state: &NumberState<Self>, field_type: FieldType) -> Option<Self>;
+    /// Number of values that follow a greater one, which those of a counter do only when it starts anew.
+    fn count_resets(values: &[Self]) -> usize;
+    /// The sum of the values before each of `reset_count` resets, if it is known.
+    fn sum_of_resets(
+        values: &[Self],
+        state: &NumberState<Self>,
+        reset_count: usize,
+        field_type: FieldType,
+    ) -> Option<Self>;
 }
 
 /// What the values of one field in one bucket come to, those that are not NULL.
@@ -64,8 +69,6 @@ pub(super) struct NumberState<T> {
     pub(super) sum: Option<T>,
     pub(super) min: T,
     pub(super) max: T,
-    /// Number of values that follow a greater one.
-    pub(super) reset_count: usize,
 }
 
 /// Adds integers up in the form that the type of the field has in files.
@@ -77,24 +80,29 @@ fn fitting(sum: i128, count: usize, field_type: FieldType) -> Option<i64> {
     }
 }
 
-fn count_resets<T: RollupNumber>(values: &[T]) -> usize {
+fn count_falls<T: Copy + PartialOrd>(values: &[T]) -> usize {
     let pairs = values.iter().zip(values.get(1..).unwrap_or_default());
-    pairs.map(|(&before, &after)| usize::from(T::is_reset(before, after))).sum()
+    pairs.map(|(before, after)| usize::from(after < before)).sum()
 }
 
 impl RollupNumber for i64 {
     fn state_of(values: &[Self], field_type: FieldType) -> NumberState<Self> {
         let (min, max) = kernel::min_max_i64(values).unwrap_or_default();
         let sum = fitting(kernel::sum_i64(values), values.len(), field_type);
-        NumberState { sum, min, max, reset_count: count_resets(values) }
+        NumberState { sum, min, max }
     }
 
-    fn is_reset(before: Self, after: Self) -> bool {
-        after < before
+    fn count_resets(values: &[Self]) -> usize {
+        count_falls(values)
     }
 
-    fn sum_of_resets(values: &[Self], state: &NumberState<Self>, field_type: FieldType) -> Option<Self> {
-        if state.reset_count == 0 {
+    fn sum_of_resets(
+        values: &[Self],
+        _state: &NumberState<Self>,
+        reset_count: usize,
+        field_type: FieldType,
+    ) -> Option<Self> {
+        if reset_count == 0 {
             return fitting(0, 0, field_type);
         }
         let before = values.windows(2).filter(|pair| pair[1] < pair[0]).map(|pair| i128::from(pair[0]));
@@ -113,18 +121,25 @@ impl RollupNumber for f64 {
             sum: Some(if sum.is_nan() { Self::NAN } else { sum }),
             min,
             max: if bounds.has_nan { Self::NAN } else { max },
-            reset_count: count_resets(values),
         }
     }
 
-    fn is_reset(before: Self, after: Self) -> bool {
-        after < before
+    fn count_resets(values: &[Self]) -> usize {
+        count_falls(values)
     }
 
-    fn sum_of_resets(values: &[Self], state: &NumberState<Self>, _field_type: FieldType) -> Option<Self> {
+    fn sum_of_resets(
+        values: &[Self],
+        state: &NumberState<Self>,
+        reset_count: usize,
+        _field_type: FieldType,
+    ) -> Option<Self> {
         // A NaN compares with nothing, so it would hide a reset.
         if state.max.is_nan() {
             return None;
+        }
+        if reset_count == 0 {
+            return Some(0.0);
         }
         let before = values.windows(2).filter(|pair| pair[1] < pair[0]).map(|pair| pair[0]);
         Some(before.fold(0.0, |sum, value| sum + value))
@@ -231,7 +246,7 @@ mod tests {
         let state = f64::state_of(&[1.0, f64::NAN, -2.0], FieldType::F64);
         assert_eq!(state.min, -2.0);
         assert!(state.max.is_nan() && state.sum.unwrap().is_nan());
-        assert_eq!(f64::sum_of_resets(&[1.0, f64::NAN, -2.0], &state, FieldType::F64), None);
+        assert_eq!(f64::sum_of_resets(&[1.0, f64::NAN, -2.0], &state, 0, FieldType::F64), None);
         assert!(f64::state_of(&[f64::NAN], FieldType::F64).min.is_nan());
         let infinities = f64::state_of(&[f64::INFINITY, f64::NEG_INFINITY], FieldType::F64);
         assert_eq!((infinities.min, infinities.max), (f64::NEG_INFINITY, f64::INFINITY));
@@ -242,7 +257,8 @@ mod tests {
         // Increase: 3 (to 5) + 1 (from zero) + 6 (to 7) + 2 (from zero) = 12 = last - first + 5 + 7.
         let values = [2, 5, 1, 7, 2];
         let resets = |values: &[i64], field_type| {
-            i64::sum_of_resets(values, &i64::state_of(values, field_type), field_type).unwrap()
+            let state = i64::state_of(values, field_type);
+            i64::sum_of_resets(values, &state, i64::count_resets(values), field_type).unwrap()
         };
         let found = resets(&values, FieldType::I64);
         assert_eq!((found, values[4] - values[0] + found), (12, 12));

@@ -197,7 +197,7 @@ impl<'a> Reader<'a> {
         let (Some(&first), Some(&last)) = (values.first(), values.last()) else { return Ok(true) };
         let field_type = field.field_type();
         let state = T::state_of(values, field_type);
-        let resets = T::sum_of_resets(values, &state, field_type);
+        let resets = T::sum_of_resets(values, &state, T::count_resets(values), field_type);
         let expected = [
             (F::Sum, state.sum),
             (F::Min, Some(state.min)),

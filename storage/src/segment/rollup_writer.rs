@@ -12,7 +12,9 @@ use arrow_select::concat::concat;
 use super::bytes::pad_to_8;
 use super::column_writer::{ColumnWriter, FinishedColumn};
 use super::rollup::{FieldStatistic, RowStatistic};
-use super::rollup_states::{BASE_BUCKET_NS, BucketRows, PresentValues, RollupNumber, SeriesValues, cut_into_buckets};
+use super::rollup_states::{
+    BASE_BUCKET_NS, BucketRows, NumberState, PresentValues, RollupNumber, SeriesValues, cut_into_buckets,
+};
 use super::series_shape::SeriesShape;
 use super::vector_writer::EncodedVectors;
 use crate::encoding::{VECTOR_LEN, VectorHeader, ZoneMap, encode_f64, encode_i64};
@@ -371,17 +373,23 @@ impl<T: RollupNumber + Encode> NumberWriter<T> {
         let state = T::state_of(values, field_type);
         self.has_nulls |= values.len() < row_count;
         self.push_counts(values.len(), present.first_skip, present.last_skip);
+        let resets = self.resets_of(values, &state, field_type);
+        self.push_state(state.sum, resets, [state.min, state.max, values[0], values[values.len() - 1]]);
+    }
+
+    /// The sum of resets as long as the field may be a counter.
+    fn resets_of(&mut self, values: &[T], state: &NumberState<T>, field_type: FieldType) -> Option<T> {
+        if matches!(self.resets, MaybeStatistic::Unknown) {
+            return None;
+        }
+        let reset_count = T::count_resets(values);
         self.value_count += values.len() as u64;
-        self.reset_count += state.reset_count as u64;
+        self.reset_count += reset_count as u64;
         let is_decided = self.value_count >= VALUES_BEFORE_DECISION;
         if is_decided && self.reset_count * VALUES_PER_RESET_MIN > self.value_count {
-            self.resets = MaybeStatistic::Unknown;
+            return None;
         }
-        let resets = match self.resets {
-            MaybeStatistic::Unknown => None,
-            MaybeStatistic::Known(_) => T::sum_of_resets(values, &state, field_type),
-        };
-        self.push_state(state.sum, resets, [state.min, state.max, values[0], values[values.len() - 1]]);
+        T::sum_of_resets(values, state, reset_count, field_type)
     }
 
     fn push_nulls(&mut self, row_count: usize) {

@@ -13,6 +13,8 @@ mod merge_run;
 mod rollup_piece;
 mod rollup_run;
 mod rollup_scratch;
+#[cfg(test)]
+mod rollup_tests;
 mod rollup_use;
 mod run;
 mod scan;

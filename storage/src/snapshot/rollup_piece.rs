@@ -52,7 +52,9 @@ impl RollupPiece<'_> {
             counts.push(count.ok_or_else(wrong)? as u32);
         }
         scratch.row_counts = counts;
-        scratch.load_times(rollups, key, &rows)?;
+        if uses.times {
+            scratch.load_times(rollups, key, &rows)?;
+        }
         for (position, (field, needs)) in self.fields.iter().zip(&uses.needs).enumerate() {
             let Some(states) = rollups.field(field.id) else { continue };
             for statistic in needs.statistics() {
@@ -84,12 +86,12 @@ impl RollupPiece<'_> {
         &self.scratch.row_counts
     }
 
-    /// Time of the first row of each rollup row.
+    /// Time of the first row of each rollup row; for a reader that asked for times.
     pub fn first_times(&self) -> &[i64] {
         &self.scratch.first_times
     }
 
-    /// Time of the last row of each rollup row.
+    /// Time of the last row of each rollup row; for a reader that asked for times.
     pub fn last_times(&self) -> &[i64] {
         &self.scratch.last_times
     }
@@ -115,7 +117,8 @@ impl RollupPiece<'_> {
         self.scratch.floats(field, statistic, self.key).get(self.rows.clone()).unwrap_or_default()
     }
 
-    /// Time of the first value of a field in rollup row `index` of the piece, which has one.
+    /// Time of the first value of a field in rollup row `index` of the piece, which has one; for a reader that asked for
+    /// times.
     ///
     /// # Errors
     /// `Corruption`.
@@ -126,7 +129,8 @@ impl RollupPiece<'_> {
         }
     }
 
-    /// Time of the last value of a field in rollup row `index` of the piece, which has one.
+    /// Time of the last value of a field in rollup row `index` of the piece, which has one; for a reader that asked for
+    /// times.
     ///
     /// # Errors
     /// `Corruption`.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::segment::{FieldStatistic, Section};
+use crate::encoding::VECTOR_LEN;
+use crate::segment::{FieldStatistic, RowStatistic, Section};
 use crate::types::{FieldColumn, FieldType};
 
 /// Where the times are cut that a reader keeps apart.
@@ -62,12 +63,44 @@ pub struct RollupUse {
     pub cuts: TimeCuts,
     /// What it wants of each field of the scan.
     pub needs: Vec<RollupNeeds>,
+    /// Whether it reads the times of rollup rows.
+    pub times: bool,
 }
+
+/// How much of a section a scan reads: part of its series and part of its time, from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct ReadParts {
+    pub(super) series: f64,
+    pub(super) time: f64,
+}
+
+/// How much slower a state must be to decode than its rows would be for rows to be read: statistics of whole vectors
+/// spare some of the rows their decoding.
+const ROWS_PER_STATE_VALUE: f64 = 2.0;
 
 impl RollupUse {
     /// Per section whether its rollups say all that is wanted.
-    pub(super) fn usable(&self, sections: &[Arc<Section>], fields: &[FieldColumn]) -> Vec<bool> {
-        sections.iter().map(|section| self.fits(section, fields)).collect()
+    pub(super) fn usable(
+        &self,
+        sections: &[Arc<Section>],
+        fields: &[FieldColumn],
+        parts: impl Fn(&Section) -> ReadParts,
+    ) -> Vec<bool> {
+        sections.iter().map(|section| self.fits(section, fields) && self.pays(section, parts(section))).collect()
+    }
+
+    /// Whether decoding vectors of states is less work than decoding the rows that they stand for. A vector of states is
+    /// decoded as a whole, though a scan of few series wants a handful of them.
+    fn pays(&self, section: &Section, parts: ReadParts) -> bool {
+        let Some(rollups) = section.rollups() else { return false };
+        let (rollup_rows, series) = (f64::from(rollups.row_count()), section.series_count() as f64);
+        let per_series = (rollup_rows / series).max(1.0);
+        let vector_len = rollup_rows.min(VECTOR_LEN as f64);
+        let series_in_vector = (vector_len / per_series * parts.series).max(1.0);
+        let states_wanted = series_in_vector * per_series.min(vector_len) * parts.time;
+        let rows = states_wanted * f64::from(section.row_count()) / rollup_rows * self.needs.len().max(1) as f64;
+        let statistics = RowStatistic::COUNT + self.needs.iter().map(|needs| needs.statistics().count()).sum::<usize>();
+        rows >= ROWS_PER_STATE_VALUE * vector_len * statistics as f64
     }
 
     fn fits(&self, section: &Section, fields: &[FieldColumn]) -> bool {

@@ -13,7 +13,7 @@ use super::merge_run::{MergeRun, RunReader};
 use super::rollup_piece::RollupPiece;
 use super::rollup_run::{RollupRun, SplitRun, split};
 use super::rollup_scratch::{RollupScratch, RollupVector};
-use super::rollup_use::RollupUse;
+use super::rollup_use::{ReadParts, RollupUse};
 use super::run::{Cluster, Run, SectionRun, cluster};
 use super::scratch::{ScanScratch, VectorKey};
 use super::series_set::SeriesSet;
@@ -88,10 +88,20 @@ impl<'a> SeriesScan<'a> {
     #[must_use]
     pub fn with_rollups(mut self, uses: RollupUse) -> Self {
         let sections = self.set.sections();
-        let usable = uses.usable(sections, &self.fields);
+        let usable = uses.usable(sections, &self.fields, |section| self.parts_of(section));
         let scratch = RollupScratch::new(sections.len(), self.fields.len());
         self.rollups = usable.contains(&true).then_some(Rollups { uses, usable, scratch });
         self
+    }
+
+    /// How much of a section the scan reads when its series are spread evenly.
+    fn parts_of(&self, section: &Section) -> ReadParts {
+        let width = |range: TimeRange| (range.end_ns as f64 - range.start_ns as f64 + 1.0).max(0.0);
+        let rows = section.time_range();
+        ReadParts {
+            series: (self.set.len() as f64 / section.series_count() as f64).min(1.0),
+            time: width(rows.intersect(self.range)) / width(rows),
+        }
     }
 
     /// Number of sections of the table whose rollups the scan may use.

@@ -235,7 +235,12 @@ fn unsigned_sum(states: &NumberStates, group: usize) -> i128 {
 fn total(states: &NumberStates, group: usize) -> f64 {
     match states.kind {
         NumberKind::F64 => states.floats[group].sum,
-        NumberKind::U64 => unsigned_sum(states, group) as f64,
-        _ => states.integers[group].sum as f64,
+        NumberKind::U64 => to_float(unsigned_sum(states, group)),
+        _ => to_float(states.integers[group].sum),
     }
+}
+
+/// The nearest float: of 64 bits the processor makes it itself.
+fn to_float(sum: i128) -> f64 {
+    i64::try_from(sum).map_or(sum as f64, |sum| sum as f64)
 }

@@ -9,88 +9,133 @@ use lynxstore_storage::segment::FieldStatistic;
 use lynxstore_storage::snapshot::{RollupPiece, ValueCounts};
 
 use super::ends::Ends;
-use super::number::{FloatState, IntegerState, Needs, NumberKind, NumberStates};
+use super::number::{FloatState, IntegerState, NumberKind, NumberStates};
 use crate::error::Result;
 
+/// States of one field in a piece, looked up once for all of its runs.
+struct States<'a> {
+    values: ValueCounts<'a>,
+    rows: &'a [u32],
+}
+
+impl States<'_> {
+    fn has_value(&self, row: usize) -> bool {
+        !matches!(self.values, ValueCounts::Each(counts) if counts[row] == 0)
+    }
+
+    /// Number of values of a rollup row.
+    fn count(&self, row: usize) -> u64 {
+        match self.values {
+            ValueCounts::None => 0,
+            ValueCounts::OnePerRow => u64::from(self.rows[row]),
+            ValueCounts::Each(counts) => counts[row].cast_unsigned(),
+        }
+    }
+}
+
 impl NumberStates {
-    /// Adds the rollup rows `rows` of a piece, for a field by its position in the scan.
+    /// Adds the rollup rows of a piece, cut into `runs` of one group each, for a field by its position in the scan.
     pub(crate) fn add_rollups(
         &mut self,
-        group: usize,
         piece: &mut RollupPiece<'_>,
         field: usize,
-        rows: Range<usize>,
+        runs: &[(usize, Range<usize>)],
     ) -> Result<()> {
-        let (count, first, last): (u64, usize, usize) = match piece.value_counts(field) {
-            ValueCounts::None => return Ok(()),
-            ValueCounts::OnePerRow => {
-                let count = piece.row_counts()[rows.clone()].iter().map(|&count| u64::from(count)).sum();
-                (count, rows.start, rows.end - 1)
-            }
-            ValueCounts::Each(counts) => {
-                let mut with_values = rows.clone().filter(|row| counts[*row] > 0);
-                let Some(first) = with_values.next() else { return Ok(()) };
-                let last = with_values.next_back().unwrap_or(first);
-                (counts[rows.clone()].iter().map(|&count| count.cast_unsigned()).sum(), first, last)
-            }
-        };
-        if self.needs.sum || self.needs.bounds {
-            match piece.value_counts(field) {
-                ValueCounts::Each(counts) => self.add_each(group, piece, field, rows.filter(|row| counts[*row] > 0)),
-                _ => self.add_each(group, piece, field, rows),
-            }
-            if self.kind == NumberKind::U64 && self.needs.sum {
-                // States of unsigned integers add the ordered forms up, which are by 2^63 per value smaller.
-                self.integers[group].sum -= i128::from(count) << 63;
-            }
-        }
         if self.needs.ends {
-            let ends = if self.kind == NumberKind::F64 {
-                let bits = |statistic, row: usize| piece.floats(field, statistic)[row].to_bits();
-                [bits(FieldStatistic::First, first), bits(FieldStatistic::Last, last)]
-            } else {
-                let bits = |statistic, row: usize| piece.integers(field, statistic)[row].cast_unsigned();
-                [bits(FieldStatistic::First, first), bits(FieldStatistic::Last, last)]
-            };
-            let times = (piece.first_value_time(field, first)?, piece.last_value_time(field, last)?);
-            self.ends[group].merge(&Ends::of((times.0, ends[0]), (times.1, ends[1])));
+            self.add_rollup_ends(piece, field, runs)?;
         }
-        self.counts[group] += count;
+        let states = States { values: piece.value_counts(field), rows: piece.row_counts() };
+        if states.values == ValueCounts::None {
+            return Ok(());
+        }
+        for (group, rows) in runs {
+            self.counts[*group] += rows.clone().map(|row| states.count(row)).sum::<u64>();
+        }
+        if self.kind == NumberKind::F64 {
+            self.add_floats_of(piece, field, &states, runs)
+        } else {
+            self.add_integers_of(piece, field, &states, runs)
+        }
         Ok(())
     }
 
-    fn add_each(
+    fn add_floats_of(
         &mut self,
-        group: usize,
         piece: &RollupPiece<'_>,
         field: usize,
-        rows: impl Iterator<Item = usize> + Clone,
+        states: &States<'_>,
+        runs: &[(usize, Range<usize>)],
     ) {
-        use FieldStatistic as F;
-        let Needs { sum, bounds, .. } = self.needs;
-        if self.kind == NumberKind::F64 {
-            let state = &mut self.floats[group];
-            if sum {
-                let sums = piece.floats(field, F::Sum);
-                rows.clone().for_each(|row| state.sum += sums[row]);
+        if self.needs.sum {
+            let sums = piece.floats(field, FieldStatistic::Sum);
+            for (group, rows) in runs {
+                for row in rows.clone().filter(|row| states.has_value(*row)) {
+                    self.floats[*group].sum += sums[row];
+                }
             }
-            if bounds {
-                let (mins, maxes) = (piece.floats(field, F::Min), piece.floats(field, F::Max));
-                rows.for_each(|row| state.add(FloatState { sum: 0.0, min: mins[row], max: maxes[row] }));
+        }
+        if self.needs.bounds {
+            let (mins, maxes) = (piece.floats(field, FieldStatistic::Min), piece.floats(field, FieldStatistic::Max));
+            for (group, rows) in runs {
+                for row in rows.clone().filter(|row| states.has_value(*row)) {
+                    self.floats[*group].add(FloatState { sum: 0.0, min: mins[row], max: maxes[row] });
+                }
             }
-            return;
         }
-        let state = &mut self.integers[group];
-        if sum {
-            let sums = piece.integers(field, F::Sum);
-            let unsigned = self.kind == NumberKind::U64;
-            rows.clone().for_each(|row| {
-                state.sum += i128::from(sums[row]) + if unsigned { 1 << 63 } else { 0 };
-            });
+    }
+
+    fn add_integers_of(
+        &mut self,
+        piece: &RollupPiece<'_>,
+        field: usize,
+        states: &States<'_>,
+        runs: &[(usize, Range<usize>)],
+    ) {
+        if self.needs.sum {
+            let sums = piece.integers(field, FieldStatistic::Sum);
+            let is_unsigned = self.kind == NumberKind::U64;
+            for (group, rows) in runs {
+                let state = &mut self.integers[*group];
+                for row in rows.clone().filter(|row| states.has_value(*row)) {
+                    state.sum += i128::from(sums[row]);
+                    if is_unsigned {
+                        // Groups add the ordered forms up, which are by 2^63 per value smaller; so is this one sum.
+                        state.sum -= (i128::from(states.count(row)) - 1) << 63;
+                    }
+                }
+            }
         }
-        if bounds {
-            let (mins, maxes) = (piece.integers(field, F::Min), piece.integers(field, F::Max));
-            rows.for_each(|row| state.add(IntegerState { sum: 0, min: mins[row], max: maxes[row] }));
+        if self.needs.bounds {
+            let (mins, maxes) =
+                (piece.integers(field, FieldStatistic::Min), piece.integers(field, FieldStatistic::Max));
+            for (group, rows) in runs {
+                for row in rows.clone().filter(|row| states.has_value(*row)) {
+                    self.integers[*group].add(IntegerState { sum: 0, min: mins[row], max: maxes[row] });
+                }
+            }
         }
+    }
+
+    fn add_rollup_ends(
+        &mut self,
+        piece: &mut RollupPiece<'_>,
+        field: usize,
+        runs: &[(usize, Range<usize>)],
+    ) -> Result<()> {
+        for (group, rows) in runs {
+            let states = States { values: piece.value_counts(field), rows: piece.row_counts() };
+            let mut with_values = rows.clone().filter(|row| states.count(*row) > 0);
+            let Some(first) = with_values.next() else { continue };
+            let last = with_values.next_back().unwrap_or(first);
+            let bits = |statistic, row: usize| match self.kind {
+                NumberKind::F64 => piece.floats(field, statistic)[row].to_bits(),
+                _ => piece.integers(field, statistic)[row].cast_unsigned(),
+            };
+            let (first_bits, last_bits) = (bits(FieldStatistic::First, first), bits(FieldStatistic::Last, last));
+            let first_ns = piece.first_value_time(field, first)?;
+            let last_ns = piece.last_value_time(field, last)?;
+            self.ends[*group].merge(&Ends::of((first_ns, first_bits), (last_ns, last_bits)));
+        }
+        Ok(())
     }
 }
