@@ -17,11 +17,11 @@ pub(crate) struct Patch {
 dispatch! {
     /// Which `values[i] - base` have bits beyond the lowest `width`, which is below 64.
     pub(crate) fn outliers_of_values(values: &[i64], base: i64, width: u32) -> Mask =
-        outliers_of_values_body, outliers_of_values_body, outliers_of_values_body;
+        x86::outliers_of_values_avx512, outliers_of_values_body, outliers_of_values_body;
 
     /// Which `values[i] - values[i - 1] - step` have bits beyond the lowest `width`, which is below 64; never the first.
     pub(crate) fn outliers_of_deltas(values: &[i64], step: i64, width: u32) -> Mask =
-        outliers_of_deltas_body, outliers_of_deltas_body, outliers_of_deltas_body;
+        x86::outliers_of_deltas_avx512, outliers_of_deltas_body, outliers_of_deltas_body;
 }
 
 #[inline(always)]
@@ -106,4 +106,68 @@ pub(super) fn patch_lanes<T: Lane>(lanes: &mut [T], width: u32, patches: &[Patch
         *lane = lane.and(low_bits).or(T::truncate((patch.excess - low).cast_unsigned()).shl(width));
     }
     Some(bias.widen().cast_signed())
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::*;
+
+    /// Which of up to 64 `values[i] - before[i] - step` have bits beyond the lowest `width`. `before` gives eight values
+    /// from a place on, of which those whose bit is set count.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt,fma")]
+    #[inline]
+    fn outliers(values: &[i64], before: impl Fn(usize, u8) -> __m512i, step: i64, width: u32) -> u64 {
+        let step = _mm512_set1_epi64(step);
+        let beyond = _mm512_set1_epi64((u64::MAX << width).cast_signed());
+        values.chunks(8).enumerate().fold(0, |word, (index, values)| {
+            let present = u8::MAX >> (8 - values.len());
+            // SAFETY: only values that are there are read, and the caller has the features.
+            let bits = unsafe {
+                let values = _mm512_maskz_loadu_epi64(present, values.as_ptr());
+                let numbers = _mm512_sub_epi64(_mm512_sub_epi64(values, before(index * 8, present)), step);
+                _mm512_mask_test_epi64_mask(present, numbers, beyond)
+            };
+            word | u64::from(bits) << (index * 8)
+        })
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt,fma")]
+    #[inline]
+    pub(super) fn outliers_of_values_avx512(values: &[i64], base: i64, width: u32) -> Mask {
+        let mut mask = [0; 16];
+        for (values, word) in values.chunks(64).zip(&mut mask) {
+            *word = outliers(values, |_, _| _mm512_setzero_si512(), base, width);
+        }
+        mask
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt,fma")]
+    #[inline]
+    pub(super) fn outliers_of_deltas_avx512(values: &[i64], step: i64, width: u32) -> Mask {
+        let mut mask = [0; 16];
+        // What is before the first value makes its number 0.
+        let before_first = values[0].wrapping_sub(step);
+        for (index, word) in mask.iter_mut().enumerate() {
+            let (start, end) = (index * 64, (index * 64 + 64).min(values.len()));
+            if start >= end {
+                break;
+            }
+            let load = |offset: usize, present: u8| {
+                // SAFETY: reads the values before those that are there, which lie within `values`; that before the first
+                // of all is masked out, and a masked-out element is not read.
+                unsafe {
+                    if start + offset == 0 {
+                        let before = _mm512_maskz_loadu_epi64(present & 0xFE, values.as_ptr().wrapping_sub(1));
+                        _mm512_mask_set1_epi64(before, 1, before_first)
+                    } else {
+                        _mm512_maskz_loadu_epi64(present, values.as_ptr().add(start + offset - 1))
+                    }
+                }
+            };
+            *word = outliers(&values[start..end], load, step, width);
+        }
+        mask
+    }
 }
