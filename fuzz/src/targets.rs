@@ -13,6 +13,12 @@ use lynxstore_storage::segment::{Section, Segment};
 use lynxstore_storage::types::{Lsn, SegmentId};
 use lynxstore_storage::wal;
 
+/// Writes, deletes, flushes, compactions, changes of the table and power cuts, as the bytes say, beside an oracle. What it
+/// finds is a wrong answer, not an input that is badly refused.
+pub fn engine_model(bytes: &[u8]) {
+    lynxstore_storage::engine::model::run(bytes);
+}
+
 /// The payload of a record, and the same bytes as a whole WAL file.
 pub fn wal_record(bytes: &[u8]) {
     if let Ok(batches) = wal::decode_commit(bytes) {

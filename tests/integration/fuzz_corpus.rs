@@ -19,7 +19,8 @@ mod targets;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 5] = [
+    ("engine_model", targets::engine_model),
     ("wal_record", targets::wal_record),
     ("segment_reader", targets::segment_reader),
     ("remote_write_body", targets::remote_write_body),

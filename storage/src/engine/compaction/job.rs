@@ -50,6 +50,18 @@ struct Inputs {
     outcome: CompactionOutcome,
 }
 
+/// A segment that was written and verified.
+struct Written {
+    segment: Arc<Segment>,
+    meta: SegmentMeta,
+}
+
+/// What a segment must hold of a table: the fingerprint of each series, in key order.
+struct ExpectedTable {
+    schema: Arc<TableSchema>,
+    series: Vec<Fingerprint>,
+}
+
 struct InputTable {
     schema: Arc<TableSchema>,
     sections: Vec<(u64, Arc<Section>)>,
@@ -77,7 +89,7 @@ impl Store {
         };
         tracing::debug!(?choice, rows = inputs.outcome.rows_in, "compaction begins");
         let (written, mut outcome) = self.write_merged(&inputs)?;
-        outcome.bytes_out = written.iter().map(|(_, meta)| meta.file_len).sum();
+        outcome.bytes_out = written.iter().map(|written| written.meta.file_len).sum();
         self.publish_compaction(&inputs, written)?;
         Counters::add(&self.counters.compactions, 1);
         Counters::add(&self.counters.compacted_bytes, outcome.bytes_out);
@@ -85,7 +97,7 @@ impl Store {
     }
 
     /// Writes and verifies the merged rows.
-    fn write_merged(&self, inputs: &Inputs) -> Result<(Vec<(Arc<Segment>, SegmentMeta)>, CompactionOutcome)> {
+    fn write_merged(&self, inputs: &Inputs) -> Result<(Vec<Written>, CompactionOutcome)> {
         let mut output = MergedOutput::new(self, inputs);
         for table in &inputs.tables {
             output.push_table(table)?;
@@ -96,7 +108,7 @@ impl Store {
     }
 
     /// Exchanges inputs and outputs, unless an input is gone meanwhile.
-    fn publish_compaction(&self, inputs: &Inputs, written: Vec<(Arc<Segment>, SegmentMeta)>) -> Result<()> {
+    fn publish_compaction(&self, inputs: &Inputs, written: Vec<Written>) -> Result<()> {
         let mut manifest = self.manifest.lock();
         let mut edits = Vec::with_capacity(inputs.places.len() + written.len());
         let state = manifest.state();
@@ -109,9 +121,9 @@ impl Store {
             return Ok(());
         }
         edits.extend(inputs.places.iter().map(|(id, places)| ManifestEdit::RemoveSections(*id, places.clone())));
-        let ids: Vec<_> = written.iter().map(|(_, meta)| meta.id).collect();
+        let ids: Vec<_> = written.iter().map(|written| written.meta.id).collect();
         let mut added = Vec::with_capacity(written.len());
-        for (segment, meta) in written {
+        for Written { segment, meta } in written {
             // From here on the manifest may name it, even if the append fails.
             segment.keep();
             added.push(segment);
@@ -185,9 +197,9 @@ struct MergedOutput<'a> {
     writer: Option<SegmentWriter>,
     id: SegmentId,
     /// Of the segment that is being written: per table the series with their fingerprints.
-    expected: Vec<(Arc<TableSchema>, Vec<Fingerprint>)>,
+    expected: Vec<ExpectedTable>,
     rows: u64,
-    written: Vec<(Arc<Segment>, SegmentMeta)>,
+    written: Vec<Written>,
 }
 
 impl<'a> MergedOutput<'a> {
@@ -222,7 +234,7 @@ impl<'a> MergedOutput<'a> {
             let mut writer = self.take_writer()?;
             if !is_begun {
                 writer.begin_table(&table.schema)?;
-                self.expected.push((Arc::clone(&table.schema), Vec::new()));
+                self.expected.push(ExpectedTable { schema: Arc::clone(&table.schema), series: Vec::new() });
                 is_begun = true;
             }
             writer.begin_series(&set.get(series).key(), &shape)?;
@@ -230,8 +242,8 @@ impl<'a> MergedOutput<'a> {
                 copy_rows(&mut rows, series, &table.schema, &mut |times, fields| writer.append_rows(times, fields))?;
             self.writer = Some(writer);
             self.rows += u64::from(shape.row_count);
-            if let Some((_, fingerprints)) = self.expected.last_mut() {
-                fingerprints.push(fingerprint);
+            if let Some(expected) = self.expected.last_mut() {
+                expected.series.push(fingerprint);
             }
         }
         if is_begun { self.end_table() } else { Ok(()) }
@@ -265,7 +277,7 @@ impl<'a> MergedOutput<'a> {
         segment.mark_obsolete();
         let expected = std::mem::take(&mut self.expected);
         verify(&segment, &expected)?;
-        self.written.push((segment, meta));
+        self.written.push(Written { segment, meta });
         Ok(())
     }
 }
@@ -304,9 +316,9 @@ fn copy_rows(
 }
 
 /// Reads a segment back: its checksums, its order, and every series against what went in.
-fn verify(segment: &Segment, expected: &[(Arc<TableSchema>, Vec<Fingerprint>)]) -> Result<()> {
+fn verify(segment: &Segment, expected: &[ExpectedTable]) -> Result<()> {
     segment.verify_all()?;
-    for (schema, fingerprints) in expected {
+    for ExpectedTable { schema, series: fingerprints } in expected {
         let sections = segment.sections().iter().filter(|section| section.table_id() == schema.id);
         let sections = sections.map(|section| (0, Arc::clone(section))).collect();
         let snapshot = TableSnapshot::of_sections(Arc::clone(schema), sections, Vec::new());
