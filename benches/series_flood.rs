@@ -80,10 +80,8 @@ fn follow(child: &mut Child, is_enough: impl Fn(u64) -> bool) -> u64 {
 fn write_series(dir: &Path, from: u64, to: u64, budget_mib: u64) {
     let begin = Instant::now();
     let peak = Peak::watch();
-    let options = EngineOptions {
-        write_deadline: Duration::from_secs(5),
-        ..EngineOptions::with_memory_budget(budget_mib << 20)
-    };
+    let options =
+        EngineOptions { write_deadline: Duration::from_secs(5), ..EngineOptions::with_memory_budget(budget_mib << 20) };
     let engine = Engine::open(dir, options).unwrap();
     let report = engine.recovery_report();
     let opened = begin.elapsed();

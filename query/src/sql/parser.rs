@@ -133,6 +133,9 @@ fn parse_one(parser: &mut Parser<'_>) -> Result<Statement> {
         Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::FROM | Keyword::TABLE => {
             parse_query(parser).map(Statement::Query)
         }
+        Keyword::NoKeyword => {
+            expected(parser, "a statement, such as SELECT, INSERT, CREATE TABLE, ALTER TABLE or DELETE")
+        }
         _ => {
             let second = parser.peek_nth_token(1).token;
             Ok(Statement::Other { what: format!("'{first} {second}'") })
@@ -305,6 +308,12 @@ mod tests {
                 other => panic!("{sql}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_word_that_begins_no_statement_is_a_syntax_error() {
+        let message = parse_statement("selec 1").unwrap_err().to_string();
+        assert!(message.starts_with("syntax error") && message.contains("selec"), "{message}");
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! `tsq serve`: the HTTP server on a database.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
-use crate::Database;
 use crate::server::{Exposure, Server, ServerOptions, shutdown_signal};
 use crate::shell::cli::ServeArgs;
 use crate::shell::error::{CommandError, Result};
+use crate::{Database, Options};
+
+/// A request that waits for memory is answered with 503 after this long: before its sender, which commonly gives up after
+/// 30 s, would send it again beside the one that still waits.
+const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Serves until Ctrl-C or SIGTERM.
 pub(super) fn run(args: &ServeArgs) -> Result<()> {
@@ -21,7 +26,8 @@ pub(super) fn run(args: &ServeArgs) -> Result<()> {
         exposure: if args.insecure { Exposure::AnyAddress } else { Exposure::LoopbackOnly },
         ..ServerOptions::default()
     };
-    let server = Server::bind(Database::open(&args.directory)?, options)?;
+    let database = Database::open_with(&args.directory, Options::default().write_deadline(WRITE_DEADLINE))?;
+    let server = Server::bind(database, options)?;
     // Nobody may be reading; the server serves all the same.
     let _ = writeln!(
         io::stderr(),
