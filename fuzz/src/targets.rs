@@ -6,7 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lynxstore::ingest::prometheus;
-use lynxstore_storage::encoding::{VECTOR_LEN, VectorHeader, decode_f64, decode_i64, decode_validity};
+use lynxstore_storage::encoding::{
+    VECTOR_LEN, VectorHeader, compare_vector_i64, decode_f64, decode_i64, decode_strings_plain, decode_validity,
+    kernel, min_max_vector_i64, sum_vector_i64,
+};
 use lynxstore_storage::io::sim::SimIo;
 use lynxstore_storage::io::{Io, OpenMode};
 use lynxstore_storage::segment::{Section, Segment};
@@ -74,7 +77,25 @@ fn single_vector(bytes: &[u8]) {
     let len = usize::from(u16::from_le_bytes(*len_bytes)) % (VECTOR_LEN + 1);
     let _ = decode_i64(&header, data, len, &mut [0; VECTOR_LEN]);
     let _ = decode_f64(&header, data, len, &mut [0.0; VECTOR_LEN]);
+    let _ = decode_strings_plain(&header, data, len);
     let _ = decode_validity(&header, data, len);
+    // What the packed form says is what decoding gives.
+    let mut values = [0; VECTOR_LEN];
+    if decode_i64(&header, data, len, &mut values).is_err() {
+        return;
+    }
+    let (values, op) = (&values[..len], kernel::CompareOp::LessOrEqual);
+    if let Some(sum) = sum_vector_i64(&header, data, len) {
+        assert_eq!(sum, kernel::sum_i64(values), "the sum of the packed form is another");
+    }
+    if let Some(bounds) = min_max_vector_i64(&header, data, len) {
+        assert_eq!(Some(bounds), kernel::min_max_i64(values), "the bounds of the packed form are others");
+    }
+    if let Some(found) = compare_vector_i64(&header, data, len, op, header.base) {
+        let mut expected = [0; 16];
+        kernel::compare_i64(op, values, header.base, &mut expected);
+        assert_eq!(found, expected, "a comparison of the packed form has another result");
+    }
 }
 
 /// The body of a remote-write request, and the same bytes as the message in it.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lynxstore_query::{QueryEngine, QueryOptions};
+use lynxstore_storage::encoding::{VectorHeader, encode_f64, encode_i64};
 use lynxstore_storage::engine::{Background, Engine, EngineOptions};
 use lynxstore_storage::io::sim::SimIo;
 
@@ -183,6 +184,7 @@ fn write_storage_seeds() {
             ),
         ),
     ];
+    write_vector_seeds();
     for (name, insert) in samples {
         let disk = SimIo::new();
         let options = EngineOptions { background: Background::Caller, ..EngineOptions::default() };
@@ -204,6 +206,33 @@ fn write_storage_seeds() {
         engine.flush().unwrap();
         fs::write(corpus_dir("segment_reader").join(format!("{name}.seg")), content_of("seg")).unwrap();
     }
+}
+
+/// Single vectors, as the target of segments takes them beside files: header, length, data. One of each encoding that
+/// lists something: outliers, jumps, runs, split floats.
+fn write_vector_seeds() {
+    let jump = |row: i64| if row % 50 == 20 { 1 << 30 } else { row % 7 };
+    let mut total = 0;
+    let mut sum = |row: i64| {
+        total += jump(row);
+        total
+    };
+    let integers: [(&str, Vec<i64>); 3] = [
+        ("outliers", (0..200).map(jump).collect()),
+        ("jumps", (0..200).map(&mut sum).collect()),
+        ("runs", (0..200).map(|row| row / 23 * 1_000_003 % 7).collect()),
+    ];
+    let floats: Vec<f64> = (1..200).map(|row| f64::from(row).sqrt() / 7.0 - 1.0).collect();
+    let write = |name: &str, len: usize, encode: &dyn Fn(&mut Vec<u8>) -> VectorHeader| {
+        let mut data = Vec::new();
+        let header = encode(&mut data);
+        let bytes = [header.to_bytes().as_slice(), &(len as u16).to_le_bytes(), &data].concat();
+        fs::write(corpus_dir("segment_reader").join(format!("{name}.vector")), bytes).unwrap();
+    };
+    for (name, values) in &integers {
+        write(name, values.len(), &|data| encode_i64(values, None, data).0);
+    }
+    write("split", floats.len(), &|data| encode_f64(&floats, None, data).0);
 }
 
 /// Messages of remote write 1.0, put together field by field.

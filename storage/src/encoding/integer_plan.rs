@@ -178,7 +178,7 @@ fn sample(len: usize, number: impl Fn(usize) -> i64) -> [i64; SAMPLE_LEN] {
     if stride == 0 {
         return std::array::from_fn(|index| number(index % len));
     }
-    std::array::from_fn(|index| number(index * stride + (index * 5 & jitter)))
+    std::array::from_fn(|index| number(index * stride + ((index * 5) & jitter)))
 }
 
 /// `base` and the `2^width - 1` numbers above it.
@@ -208,7 +208,9 @@ impl Window {
             let near = kernel::count_near(sample, (min, max), middle, width);
             for (place, count) in [Place::Lowest, Place::Highest, Place::Middle].into_iter().zip(near) {
                 let outside = SAMPLE_LEN - count as usize;
-                let bits = len * width as usize + outside * len / SAMPLE_LEN * (10 + full_width - width) as usize;
+                // Half a miss more than was seen: outliers that are rarer than the sample is long cost something too.
+                let outliers = (2 * outside + 1) * len / (2 * SAMPLE_LEN);
+                let bits = len * width as usize + outliers * (10 + full_width - width) as usize;
                 if bits < best_bits {
                     (best, best_bits) = (Some((width, place)), bits);
                 }

@@ -278,7 +278,8 @@ fn comparisons_of_packed_numbers_equal_plain_loops() {
                 let mut data = Vec::new();
                 pack::at::pack_linear(level, &values, 0, 0, width, &mut data);
                 for constant in [0, limit, numbers[len / 2]] {
-                    let cases: [(CompareOp, fn(&u64, &u64) -> bool); 6] = [
+                    type Holds = fn(&u64, &u64) -> bool;
+                    let cases: [(CompareOp, Holds); 6] = [
                         (CompareOp::Equal, u64::eq),
                         (CompareOp::NotEqual, u64::ne),
                         (CompareOp::Less, u64::lt),
