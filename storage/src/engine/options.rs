@@ -50,6 +50,8 @@ pub struct EngineOptions {
     /// A log of this size is flushed, whatever the memtable takes: it bounds how long the next open replays. Where
     /// flushes fail, writes wait at twice this size, then fail with `Backpressure`.
     pub wal_bytes_max: u64,
+    /// A compaction takes about this much beside what it copies at a time; runs with more series than fit are not merged.
+    pub compaction_bytes_max: u64,
     /// A WAL file of this size is closed and the next one begun.
     pub wal_file_bytes_max: u64,
     /// How long a write waits for memory.
@@ -62,15 +64,18 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
-    /// Divides a memory budget: half of it may hold unflushed rows, and a flush begins when half of that is full, so
-    /// that writes go on while it runs. A memtable beyond 256 MiB makes segments no better. Rows take about as much in the
+    /// Divides a memory budget: a quarter of it may hold unflushed rows, and a flush begins when half of that is full, so
+    /// that writes go on while it runs. An eighth is for compactions. The rest is what a flush holds of the segment that
+    /// it writes, and what the allocator does not give back at once: with many small series as much again as the rows. A
+    /// memtable beyond 256 MiB makes segments no better. Rows take about as much in the
     /// log as in memory, except in commits of a few rows, which the bound of the log is for.
     pub fn with_memory_budget(budget_bytes: u64) -> Self {
         const MIB: u64 = 1 << 20;
-        let flush_bytes_max = (budget_bytes / 4).clamp(MIB, 256 * MIB);
+        let flush_bytes_max = (budget_bytes / 8).clamp(MIB, 256 * MIB);
         Self {
             memtable_bytes_max: 2 * flush_bytes_max,
             flush_bytes_max,
+            compaction_bytes_max: (budget_bytes / 8).max(MIB),
             wal_bytes_max: (2 * flush_bytes_max).clamp(128 * MIB, 512 * MIB),
             wal_file_bytes_max: 64 * MIB,
             write_deadline: Duration::from_secs(30),

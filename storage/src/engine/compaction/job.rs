@@ -26,7 +26,7 @@ use crate::types::{
 
 /// A series takes about this much memory while it is merged: its place in the merged directory and in that of the output,
 /// its tags, its fingerprint.
-const SERIES_BYTES: u64 = 128;
+const SERIES_BYTES: u64 = 400;
 
 /// What a compaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,7 +76,7 @@ impl Store {
         effort: Effort,
         now_ns: i64,
     ) -> Result<Option<CompactionOutcome>> {
-        let series_max = (self.options.flush_bytes_max / SERIES_BYTES).max(1);
+        let series_max = (self.options.compaction_bytes_max / SERIES_BYTES).max(1);
         let (choice, inputs) = {
             let manifest = self.manifest.lock();
             let state = manifest.state();
@@ -250,7 +250,7 @@ impl<'a> MergedOutput<'a> {
     }
 
     fn is_full(&self, writer: &SegmentWriter) -> bool {
-        writer.buffered_bytes() as u64 >= self.store.options.flush_bytes_max
+        writer.buffered_bytes() as u64 >= self.store.options.compaction_bytes_max
     }
 
     fn take_writer(&mut self) -> Result<SegmentWriter> {
@@ -290,12 +290,15 @@ fn to_vec(times: BlockTimes<'_>, len: usize) -> Vec<i64> {
     (0..len).map(|row| times.get(row)).collect()
 }
 
+/// Takes the times of some rows and their fields.
+type TakeRows<'a> = dyn FnMut(&[i64], &[(ColumnId, ArrayRef)]) -> Result<()> + 'a;
+
 /// Hands the rows of a series on, block by block, and takes their fingerprint.
 fn copy_rows(
     scan: &mut SeriesScan<'_>,
     series: usize,
     schema: &TableSchema,
-    take: &mut dyn FnMut(&[i64], &[(ColumnId, ArrayRef)]) -> Result<()>,
+    take: &mut TakeRows<'_>,
 ) -> Result<Fingerprint> {
     let mut fingerprint = Fingerprint::default();
     scan.open(series)?;
