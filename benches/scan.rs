@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lynxstore_storage::encoding::kernel;
-use lynxstore_storage::engine::{Ack, Engine, EngineOptions};
+use lynxstore_storage::encoding::{VECTOR_LEN, kernel, sum_vector_i64};
+use lynxstore_storage::engine::{Ack, Engine, EngineOptions, SegmentInfo};
+use lynxstore_storage::io::RealIo;
+use lynxstore_storage::segment::{Segment, segment_file_name};
 use lynxstore_storage::snapshot::{SeriesSet, TagFilter, TagTerm};
 use lynxstore_storage::types::{FieldType, SeriesBatch, SeriesKey, SeriesRows, TableSpec, TimeRange};
 
@@ -92,6 +94,36 @@ fn sum_from_zones(set: &SeriesSet) -> i64 {
     sum
 }
 
+/// The segments of a database, opened beside the engine.
+fn open_segments(dir: &Path, engine: &Engine) -> Vec<Segment> {
+    let segments = engine.segments();
+    let open = |info: &SegmentInfo| {
+        let path = dir.join("segments").join(segment_file_name(info.id));
+        Segment::open(Arc::new(RealIo), &path, info.id, info.file_len).expect("the segment is sound")
+    };
+    segments.iter().map(open).collect()
+}
+
+/// Sums the first field vector by vector on the packed numbers; decodes what has no shortcut.
+fn sum_packed(segments: &[Segment]) -> i64 {
+    let mut buffer = Box::new([0; VECTOR_LEN]);
+    let mut sum = 0;
+    for section in segments.iter().flat_map(|segment| segment.sections()) {
+        let column = &section.columns()[0];
+        for vector in 0..section.vector_count() {
+            let encoded = column.encoded(vector).expect("the vector is sound");
+            sum += match sum_vector_i64(&encoded.header, encoded.data, encoded.len) {
+                Some(packed) => packed as i64,
+                None => {
+                    column.decode_i64(vector, &mut buffer).expect("the vector is sound");
+                    kernel::sum_i64(&buffer[..encoded.len]) as i64
+                }
+            };
+        }
+    }
+    sum
+}
+
 fn scan(criterion: &mut Criterion) {
     let dir = tempfile::tempdir().expect("there is a directory for temporary files");
     let engine = build(dir.path());
@@ -100,12 +132,15 @@ fn scan(criterion: &mut Criterion) {
     let snapshot = engine.snapshot();
     let table = snapshot.table("public", "cpu").expect("the table was created");
     let all = table.series(&TagFilter::all(), TimeRange::ALL).expect("the directory is sound");
+    let segments = open_segments(dir.path(), &engine);
     assert_eq!(sum_decoded(&all, TimeRange::ALL), sum_from_zones(&all));
+    assert_eq!(sum_decoded(&all, TimeRange::ALL), sum_packed(&segments));
 
     let mut group = criterion.benchmark_group("scan");
     group.sample_size(20);
     group.throughput(Throughput::Elements((HOSTS * ROWS) as u64));
     group.bench_function("sum of a column, decoded", |bencher| bencher.iter(|| sum_decoded(&all, TimeRange::ALL)));
+    group.bench_function("sum of a column, on the packed numbers", |bencher| bencher.iter(|| sum_packed(&segments)));
     group.bench_function("sum of a column, from zone maps", |bencher| bencher.iter(|| sum_from_zones(&all)));
     let hour = TimeRange { start_ns: 3_600_000_000_000, end_ns: 7_199_999_999_999 };
     let filter = TagFilter { terms: vec![TagTerm::one_of(0, vec!["host_7".into()])] };

@@ -69,8 +69,9 @@ pub(super) fn spawn(core: &Arc<Core>) -> Result<JoinHandle<()>> {
         .name("lynxstore-compact".into())
         .spawn(move || {
             while shared.maintenance_signal.wait() {
-                if let Err(error) = shared.maintain(Effort::Background) {
-                    tracing::warn!(%error, "background work failed; it will be tried again");
+                match shared.maintain(Effort::Background) {
+                    Ok(()) | Err(Error::Closed) => {}
+                    Err(error) => tracing::warn!(%error, "background work failed; it will be tried again"),
                 }
             }
         })

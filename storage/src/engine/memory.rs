@@ -83,6 +83,11 @@ impl MemoryGate {
         }
     }
 
+    /// Whether everybody is refused.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
     /// Refuses everybody from now on, also those who wait.
     pub(super) fn close(&self) {
         self.state.lock().closed = true;

@@ -28,6 +28,9 @@ use crate::types::{
 /// its tags, its fingerprint.
 const SERIES_BYTES: u64 = 400;
 
+/// More series than any merge may have, and few enough to be added up.
+const TOO_MANY_SERIES: u64 = 1 << 48;
+
 /// What a compaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct CompactionOutcome {
@@ -143,7 +146,8 @@ impl Store {
 
 /// Series of the sections of a segment in a partition.
 fn series_in(version: &Version, state: &ManifestState, segment: &SegmentMeta, key: PartitionKey) -> u64 {
-    let Some(open) = version.segments.get(&segment.id) else { return u64::MAX / 4 };
+    // A damaged segment is not merged, nor are runs across it: its rows must keep their place when it is restored.
+    let Some(open) = version.segments.get(&segment.id) else { return TOO_MANY_SERIES };
     let sections = segment.sections.iter().filter(|section| is_in(state, section, key));
     let open = sections.filter_map(|section| open.section(section.table, section.partition_start_ns));
     open.map(|section| section.series_count() as u64).sum()
@@ -199,13 +203,15 @@ struct MergedOutput<'a> {
     /// Of the segment that is being written: per table the series with their fingerprints.
     expected: Vec<ExpectedTable>,
     rows: u64,
+    /// Rows of the table in the segment that is being written; a section counts them in 32 bits.
+    table_rows: u64,
     written: Vec<Written>,
 }
 
 impl<'a> MergedOutput<'a> {
     fn new(store: &'a Store, inputs: &'a Inputs) -> Self {
         let id = SegmentId::default();
-        Self { store, inputs, writer: None, id, expected: Vec::new(), rows: 0, written: Vec::new() }
+        Self { store, inputs, writer: None, id, expected: Vec::new(), rows: 0, table_rows: 0, written: Vec::new() }
     }
 
     /// Merges a table. Two passes over each series: the first tells its shape, the second copies its rows, so that a
@@ -218,6 +224,10 @@ impl<'a> MergedOutput<'a> {
         let mut rows = set.scan(&all_fields(&table.schema), TimeRange::ALL);
         let mut is_begun = false;
         for series in 0..set.len() {
+            if self.store.memory.is_closed() {
+                // The output goes with its writer; whoever opens the database next begins anew.
+                return Err(Error::Closed);
+            }
             let mut shape = SeriesShapeBuilder::default();
             times.open(series)?;
             while let Some(mut block) = times.next_block()? {
@@ -226,7 +236,10 @@ impl<'a> MergedOutput<'a> {
             }
             // Every row may be deleted.
             let Some(shape) = shape.finish() else { continue };
-            if is_begun && self.writer.as_ref().is_some_and(|writer| self.is_full(writer)) {
+            let section_rows = self.table_rows + u64::from(shape.row_count);
+            let is_full =
+                section_rows > u64::from(u32::MAX) || self.writer.as_ref().is_some_and(|writer| self.is_full(writer));
+            if is_begun && is_full {
                 self.end_table()?;
                 self.finish_segment()?;
                 is_begun = false;
@@ -235,6 +248,7 @@ impl<'a> MergedOutput<'a> {
             if !is_begun {
                 writer.begin_table(&table.schema)?;
                 self.expected.push(ExpectedTable { schema: Arc::clone(&table.schema), series: Vec::new() });
+                self.table_rows = 0;
                 is_begun = true;
             }
             writer.begin_series(&set.get(series).key(), &shape)?;
@@ -242,6 +256,7 @@ impl<'a> MergedOutput<'a> {
                 copy_rows(&mut rows, series, &table.schema, &mut |times, fields| writer.append_rows(times, fields))?;
             self.writer = Some(writer);
             self.rows += u64::from(shape.row_count);
+            self.table_rows += u64::from(shape.row_count);
             if let Some(expected) = self.expected.last_mut() {
                 expected.series.push(fingerprint);
             }
