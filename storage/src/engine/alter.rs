@@ -60,7 +60,7 @@ impl Core {
         }
         let changed = self.apply_change(table, change)?;
         if let TableChange::SetRetention { .. } = change {
-            self.maintenance_signal.request_turn();
+            self.maintenance_signal.request();
         }
         Ok(changed)
     }

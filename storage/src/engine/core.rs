@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
-use super::background::FlushSignal;
 use super::compaction::Compactor;
-use super::maintenance::MaintenanceSignal;
+use super::signal::WorkSignal;
 use super::store::Store;
 use super::task_log::TaskLog;
 use crate::error::{Error, Result};
@@ -20,10 +19,10 @@ pub(super) struct Core {
     pub(super) wal: WalWriter,
     /// Held for a whole flush.
     pub(super) flush: Mutex<()>,
-    pub(super) flush_signal: FlushSignal,
+    pub(super) flush_signal: WorkSignal,
     /// Compactions and retention, one at a time.
     pub(super) maintenance: Mutex<Compactor>,
-    pub(super) maintenance_signal: MaintenanceSignal,
+    pub(super) maintenance_signal: WorkSignal,
     pub(super) tasks: TaskLog,
     /// Shared by writes; held alone while the type of a column changes, when no row of the old type may be in memory.
     pub(super) widening: RwLock<()>,

@@ -37,7 +37,7 @@ impl Core {
         manifest.append(&[ManifestEdit::AddTombstone(tombstone)])?;
         self.store.memtables.publish(self.store.next_version(&manifest, Vec::new()));
         drop(manifest);
-        self.maintenance_signal.request_turn();
+        self.maintenance_signal.request();
         Ok(DeleteReceipt { rows })
     }
 }

@@ -55,7 +55,7 @@ impl Core {
             Ok::<_, Error>(Some(TaskResult { bytes_in, bytes_out, rows }))
         })?;
         self.wal.remove_up_to(sealed_lsn)?;
-        self.maintenance_signal.request_turn();
+        self.maintenance_signal.request();
         Ok(())
     }
 }

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::compaction::Effort;
 use super::core::Core;
 use super::task_log::{TaskKind, TaskResult};
@@ -17,58 +15,13 @@ use crate::error::{Error, Result};
 /// Without a flush the thread looks this often for partitions that expired or were left alone.
 const TURN: Duration = Duration::from_secs(60);
 
-/// Wakes the maintenance thread after a flush, or ends it.
-#[derive(Debug, Default)]
-pub(super) struct MaintenanceSignal {
-    request: Mutex<Request>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Request {
-    #[default]
-    Idle,
-    Turn,
-    Stop,
-}
-
-impl MaintenanceSignal {
-    pub(super) fn request_turn(&self) {
-        let mut request = self.request.lock();
-        if *request == Request::Idle {
-            *request = Request::Turn;
-            self.changed.notify_all();
-        }
-    }
-
-    pub(super) fn stop(&self) {
-        *self.request.lock() = Request::Stop;
-        self.changed.notify_all();
-    }
-
-    fn is_stopped(&self) -> bool {
-        *self.request.lock() == Request::Stop
-    }
-
-    /// Waits for a request or the next turn; `false` when the thread must end.
-    fn wait(&self) -> bool {
-        let mut request = self.request.lock();
-        self.changed.wait_while_for(&mut request, |request| *request == Request::Idle, TURN);
-        if *request == Request::Stop {
-            return false;
-        }
-        *request = Request::Idle;
-        true
-    }
-}
-
-/// Starts the thread. It keeps the core alive until [`MaintenanceSignal::stop`].
+/// Starts the thread. It keeps the core alive until [`WorkSignal::stop`](super::signal::WorkSignal::stop).
 pub(super) fn spawn(core: &Arc<Core>) -> Result<JoinHandle<()>> {
     let shared = Arc::clone(core);
     std::thread::Builder::new()
         .name("lynxstore-compact".into())
         .spawn(move || {
-            while shared.maintenance_signal.wait() {
+            while shared.maintenance_signal.wait(Some(TURN)) {
                 match shared.maintain(Effort::Background) {
                     Ok(()) | Err(Error::Closed) => {}
                     Err(error) => tracing::warn!(%error, "background work failed; it will be tried again"),

@@ -54,6 +54,7 @@ mod retention;
 mod retired;
 mod salvage;
 mod scrub;
+mod signal;
 mod stats;
 mod store;
 mod task_log;

@@ -11,13 +11,11 @@ use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::background::FlushSignal;
 use super::batch_check::check_batch;
 use super::core::Core;
 use super::database_dir::DatabaseDir;
 use super::directory_lock;
 use super::lease::live_pins;
-use super::maintenance::MaintenanceSignal;
 use super::memory::MemoryGate;
 use super::memtable_set::MemtableSet;
 use super::options::EngineOptions;
@@ -27,6 +25,7 @@ use super::recovered_table::recovered_schema;
 use super::recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severity};
 use super::retired::RetiredSegments;
 use super::salvage::{LeftoverFate, made_up_table, open_manifest};
+use super::signal::WorkSignal;
 use super::stats::Counters;
 use super::store::Store;
 use super::task_log::TaskLog;
@@ -96,9 +95,9 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
         store: Arc::new(store),
         wal,
         flush: Mutex::new(()),
-        flush_signal: FlushSignal::default(),
+        flush_signal: WorkSignal::default(),
         maintenance: Mutex::default(),
-        maintenance_signal: MaintenanceSignal::default(),
+        maintenance_signal: WorkSignal::default(),
         tasks: TaskLog::new(options.clock),
         widening: RwLock::default(),
         closed: RwLock::new(false),

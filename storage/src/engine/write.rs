@@ -60,7 +60,7 @@ impl Core {
             return;
         }
         match self.store.options.background {
-            Background::Thread => self.flush_signal.request_flush(),
+            Background::Thread => self.flush_signal.request(),
             Background::Caller => {
                 // The rows are safe in the WAL; a flush that fails is tried again by the next write.
                 if let Err(error) = self.flush() {
