@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use hashbrown::HashMap;
-use lynxstore_storage::encoding::Validity;
+use lynxstore_storage::encoding::{PARTS_MAX, VECTOR_LEN, Validity};
 use lynxstore_storage::snapshot::{Block, BlockTimes, RollupPiece};
 
 use super::bucket_runs::{BucketRun, for_each_run};
 use super::row_mask::RowMask;
 use super::series_rollups::add_piece;
-use super::states::{ColumnStates, GroupStates, NumberKind};
+use super::states::{ColumnStates, GroupStates, NumberKind, NumberStates};
 use crate::error::{Error, Result};
 use crate::plan::Bucket;
 
@@ -157,6 +157,11 @@ pub(super) fn add_field(
         return Ok(());
     }
     let mask = RowMask::combine(selection, &validity);
+    if let (ColumnStates::Number(states), None) = (&mut *column, &mask)
+        && add_packed_sums(states, block, position, runs)?
+    {
+        return Ok(());
+    }
     let states = match column {
         ColumnStates::Count(counts) => {
             for (state, rows) in runs {
@@ -192,4 +197,37 @@ pub(super) fn add_field(
         }
     }
     Ok(())
+}
+
+/// Rows that a run must have on average for its sum to be taken from the packed numbers: shorter ones are decoded faster.
+const PACKED_RUN_ROWS_MIN: usize = VECTOR_LEN / PARTS_MAX;
+
+/// Rows that a block must have: of small series dozens share a vector, which is then decoded once for all of them.
+const PACKED_BLOCK_ROWS_MIN: usize = VECTOR_LEN / 8;
+
+/// Adds the sums of runs, which cover the rows of the block in order, without decoding; `false` when that gives less than
+/// the states need.
+fn add_packed_sums(
+    states: &mut NumberStates,
+    block: &Block<'_>,
+    position: usize,
+    runs: &[(usize, Range<usize>)],
+) -> Result<bool> {
+    let is_long = block.len() >= PACKED_BLOCK_ROWS_MIN.max(runs.len() * PACKED_RUN_ROWS_MIN);
+    if !is_long || !states.needs_sum_alone() {
+        return Ok(false);
+    }
+    let mut cuts = [0; PARTS_MAX + 1];
+    let mut sums = [0; PARTS_MAX];
+    for (cut, (_, rows)) in cuts[1..].iter_mut().zip(runs) {
+        *cut = rows.end;
+    }
+    let sums = &mut sums[..runs.len()];
+    if block.packed_sums(position, &cuts[..=runs.len()], sums)?.is_none() {
+        return Ok(false);
+    }
+    for ((state, rows), sum) in runs.iter().zip(sums) {
+        states.add_sum(*state, *sum, rows.len());
+    }
+    Ok(true)
 }

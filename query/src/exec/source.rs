@@ -19,6 +19,9 @@ const VALUES_PER_THREAD_MIN: u64 = 1 << 20;
 /// How much less a row costs that a state stands for than one that is read.
 const STATE_GAIN: u64 = 64;
 
+/// What it costs to open a series, in values: some hundreds of nanoseconds.
+const VALUES_PER_SERIES: u64 = 2_048;
+
 /// What a scan reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
@@ -98,10 +101,11 @@ impl Source {
             return whole;
         }
         let values_per_row = self.fields.len().max(1) as u64;
-        let weights: Vec<u64> = (0..series).map(|index| self.values_estimate(index) * values_per_row).collect();
+        let gain = if work == Work::States { STATE_GAIN } else { 1 };
+        let weight = |index| self.values_estimate(index) * values_per_row / gain + VALUES_PER_SERIES;
+        let weights: Vec<u64> = (0..series).map(weight).collect();
         let total: u64 = weights.iter().sum();
-        let steps = if work == Work::States { total / STATE_GAIN } else { total };
-        let parts = (steps / VALUES_PER_THREAD_MIN).clamp(1, threads as u64);
+        let parts = (total / VALUES_PER_THREAD_MIN).clamp(1, threads as u64);
         if parts == 1 {
             return whole;
         }

@@ -329,9 +329,9 @@ fn the_newest_and_oldest_buckets_of_a_limit_are_those_of_all_groups() {
     fixture.run("CREATE TABLE cpu (time TIMESTAMP TIME, host TEXT TAG, n BIGINT)");
     // Two hosts in every minute of ten hours, then three minutes a day later: fewer than the limits below ask for.
     for (host, start) in [("a", 0), ("b", 7)] {
-        let rows = (0..600).chain([2_000, 2_001, 2_002]).map(|minute| {
-            format!("({}, '{host}', {})", (minute * 60 + start) * 1_000_000_000i64, minute % 50 + start)
-        });
+        let rows = (0..600)
+            .chain([2_000, 2_001, 2_002])
+            .map(|minute| format!("({}, '{host}', {})", (minute * 60 + start) * 1_000_000_000i64, minute % 50 + start));
         fixture.run(&format!("INSERT INTO cpu (time, host, n) VALUES {}", rows.collect::<Vec<_>>().join(", ")));
     }
     let groupings = [
@@ -355,5 +355,35 @@ fn the_newest_and_oldest_buckets_of_a_limit_are_those_of_all_groups() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn sums_of_buckets_that_cut_vectors_are_those_of_the_rows() {
+    let fixture = Fixture::new();
+    fixture.run("CREATE TABLE t (time TIMESTAMP TIME, host TEXT TAG, walk BIGINT, noise BIGINT, u BIGINT UNSIGNED)");
+    for (host, jitter) in [("regular", 0), ("irregular", 3)] {
+        let mut walk = 1_000i64;
+        let rows = (0..3_000i64).map(|row| {
+            let hash = row.wrapping_mul(0x9E37_79B9).rotate_left(7) & 0xFFFF;
+            walk += hash % 7 - 3;
+            let seconds = row * 10 + if row % 5 == 0 { jitter } else { 0 };
+            format!("({}, '{host}', {walk}, {}, {})", seconds * 1_000_000_000, hash - 30_000, u64::MAX - hash as u64)
+        });
+        fixture.run(&format!("INSERT INTO t VALUES {}", rows.collect::<Vec<_>>().join(", ")));
+    }
+    fixture.engine.flush().unwrap();
+    let at = |seconds: i64| format!("TIMESTAMP '1970-01-01' + INTERVAL '{seconds} seconds'");
+    for (width, from, to) in [("1 hour", 1_234, 28_777), ("17 minutes", 0, 30_000), ("400 seconds", 4_001, 9_999)] {
+        let sql = |addend: &str| {
+            format!(
+                "SELECT time_bucket('{width}', time) AS b, host, sum(walk{addend}), avg(noise{addend}), sum(u{addend}) \
+                 FROM t WHERE time >= {} AND time < {} GROUP BY b, host ORDER BY b, host",
+                at(from),
+                at(to)
+            )
+        };
+        // An expression is evaluated row by row.
+        assert_eq!(fixture.rows(&sql("")), fixture.rows(&sql(" + 0")), "{width}");
     }
 }

@@ -115,6 +115,8 @@ pub fn compare_vector_i64(
 }
 
 /// The form of a vector of integers.
+// Inlined for the reason that `IntegerForm::take` is.
+#[inline(always)]
 fn integer_form<'a>(header: &VectorHeader, data: &'a [u8], len: usize) -> Option<IntegerForm<'a>> {
     let (mut rest, _) = split_mask(header, data, len).ok()?;
     let form = IntegerForm::take(header, &mut rest, len).ok()?;
@@ -122,7 +124,8 @@ fn integer_form<'a>(header: &VectorHeader, data: &'a [u8], len: usize) -> Option
 }
 
 /// The form of a vector of integers without NULLs.
-fn whole_form<'a>(header: &VectorHeader, data: &'a [u8], len: usize) -> Option<IntegerForm<'a>> {
+#[inline(always)]
+pub(super) fn whole_form<'a>(header: &VectorHeader, data: &'a [u8], len: usize) -> Option<IntegerForm<'a>> {
     let is_whole = header.validity_kind() == Ok(ValidityKind::AllValid);
     integer_form(header, data, len).filter(|_| is_whole)
 }

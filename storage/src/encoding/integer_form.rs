@@ -15,12 +15,12 @@ pub(super) const STEP_BYTES: usize = 8;
 /// Numbers of `width` bits, those wider patched, about a line.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PackedNumbers<'a> {
-    base: i64,
-    step: i64,
-    width: u32,
-    packed: &'a [u8],
+    pub(super) base: i64,
+    pub(super) step: i64,
+    pub(super) width: u32,
+    pub(super) packed: &'a [u8],
     /// The list of outliers; empty when there are none.
-    patches: &'a [u8],
+    pub(super) patches: &'a [u8],
 }
 
 /// How the integers of a vector are stored.
@@ -208,19 +208,37 @@ impl PackedNumbers<'_> {
         Some((sum, low, high))
     }
 
+    /// `Some` when no value of a vector without patches wraps.
+    pub(super) fn check_bounds(&self, len: usize) -> Option<()> {
+        self.check_patched_bounds(len, 0, 0)
+    }
+
+    /// `Some` when no value of a vector of differences without patches wraps.
+    pub(super) fn check_sums(&self, len: usize) -> Option<()> {
+        self.check_patched_sums(len, 0, 0)
+    }
+
+    fn check_patched_bounds(&self, len: usize, low: i128, high: i128) -> Option<()> {
+        let (first, last) = (i128::from(self.base), line_end(self.base, self.step, len));
+        in_range(first.min(last) + low, first.max(last) + high + i128::from(self.max())).map(drop)
+    }
+
+    fn check_patched_sums(&self, len: usize, low: i128, high: i128) -> Option<()> {
+        let (first, last) = (i128::from(self.base), line_end(self.base, self.step, len));
+        let highest = last + i128::from(self.max()) * (len as i128 - 1);
+        in_range(first.min(last) + low, first.max(highest) + high).map(drop)
+    }
+
     fn sum(&self, len: usize) -> Option<i128> {
         let (patched, low, high) = self.patched(len, |_| 1)?;
-        let (first, last) = (i128::from(self.base), line_end(self.base, self.step, len));
-        in_range(first.min(last) + low, first.max(last) + high + i128::from(self.max()))?;
+        self.check_patched_bounds(len, low, high)?;
         let packed = i128::try_from(kernel::sum_packed(self.packed, self.width, len)).ok()?;
         Some(line_sum(self.base, self.step, len) + packed + patched)
     }
 
     fn sum_of_sums(&self, len: usize) -> Option<i128> {
         let (patched, low, high) = self.patched(len, |position| (len - position) as i128)?;
-        let (first, last) = (i128::from(self.base), line_end(self.base, self.step, len));
-        let highest = last + i128::from(self.max()) * (len as i128 - 1);
-        in_range(first.min(last) + low, first.max(highest) + high)?;
+        self.check_patched_sums(len, low, high)?;
         let packed = i128::try_from(kernel::weighted_sum_packed(self.packed, self.width, len)).ok()?;
         Some(line_sum(self.base, self.step, len) + packed + patched)
     }
@@ -237,7 +255,7 @@ fn line_end(base: i64, step: i64, len: usize) -> i128 {
 }
 
 /// Minimum and maximum of a line; `None` when it wraps.
-fn line_bounds(base: i64, step: i64, len: usize) -> Option<(i64, i64)> {
+pub(super) fn line_bounds(base: i64, step: i64, len: usize) -> Option<(i64, i64)> {
     let end = line_end(base, step, len);
     in_range(end.min(base.into()), end.max(base.into()))
 }

@@ -8,7 +8,7 @@ use arrow_array::{Array, ArrayRef, new_null_array};
 
 use super::scratch::{ScanScratch, VectorKey};
 use super::widen::decode_as;
-use crate::encoding::{VECTOR_LEN, Validity, ZoneMap};
+use crate::encoding::{PARTS_MAX, VECTOR_LEN, Validity, ZoneMap, sum_parts_i64};
 use crate::error::{Error, Result};
 use crate::memtable::RowChunk;
 use crate::segment::{Section, SectionColumn};
@@ -209,6 +209,29 @@ impl Block<'_> {
                 }
             }
         }
+    }
+
+    /// Sums of an I64 or U64 field (in the form of [`BlockValues::I64`]) without NULLs between each of `cuts` (rows of the
+    /// block, ascending) and the next one, on the packed numbers; `sums` has one element less than there are cuts.
+    /// `None`, with `sums` unspecified, when the values have to be decoded or are decoded already.
+    ///
+    /// # Errors
+    /// `Corruption` when the vector is damaged.
+    pub fn packed_sums(&self, field: usize, cuts: &[usize], sums: &mut [i128]) -> Result<Option<()>> {
+        let BlockSource::Section { key, columns, .. } = &self.source else { return Ok(None) };
+        let Some(column) = columns[field] else { return Ok(None) };
+        let field_type = self.fields[field].field_type;
+        let is_stored_so = column.field_type() == field_type && matches!(field_type, FieldType::I64 | FieldType::U64);
+        if !is_stored_so || cuts.len() > PARTS_MAX + 1 || self.scratch.fields[field].holds(*key) {
+            return Ok(None);
+        }
+        let mut rows = [0; PARTS_MAX + 1];
+        let rows = &mut rows[..cuts.len()];
+        for (row, cut) in rows.iter_mut().zip(cuts) {
+            *row = self.offset + cut;
+        }
+        let encoded = column.encoded(key.vector)?;
+        Ok(sum_parts_i64(&encoded.header, encoded.data, encoded.len, rows, sums))
     }
 
     /// Values of an F64 field.

@@ -78,6 +78,11 @@ impl FieldScratch {
         self.f64s.get_or_insert_with(|| Box::new([0.0; VECTOR_LEN]))
     }
 
+    /// Whether a vector is decoded already.
+    pub(super) fn holds(&self, key: VectorKey) -> bool {
+        self.key == Some(key)
+    }
+
     /// Decodes an integer vector unless it is there already.
     pub(super) fn load_i64(&mut self, key: VectorKey, column: &SectionColumn) -> Result<()> {
         if self.key != Some(key) {

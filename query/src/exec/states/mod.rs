@@ -8,5 +8,5 @@ mod rollup;
 mod value;
 
 pub(super) use layout::{Layout, StateKind};
-pub(super) use number::NumberKind;
+pub(super) use number::{NumberKind, NumberStates};
 pub(super) use output::{ColumnStates, GroupStates};

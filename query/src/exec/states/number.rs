@@ -133,6 +133,18 @@ impl NumberStates {
         self.needs.ends
     }
 
+    /// Whether counts and sums of integers are all that is kept.
+    pub(crate) fn needs_sum_alone(&self) -> bool {
+        let is_integer = matches!(self.kind, NumberKind::I64 | NumberKind::U64);
+        is_integer && self.needs == Needs { sum: true, ..Needs::default() }
+    }
+
+    /// Adds `count` integers of which only the sum matters.
+    pub(crate) fn add_sum(&mut self, group: usize, sum: i128, count: usize) {
+        self.integers[group].sum += sum;
+        self.counts[group] += count as u64;
+    }
+
     /// Makes room for `groups` groups.
     pub(crate) fn resize(&mut self, groups: usize) {
         self.counts.resize(groups, 0);

@@ -17,6 +17,7 @@ mod lane;
 mod level;
 mod mask;
 mod pack;
+mod part_sums;
 mod patch;
 mod runs;
 mod sequence;
@@ -40,6 +41,7 @@ pub use mask::{
     mask_set_range, mask_truncate,
 };
 pub(super) use pack::{pack_delta, pack_linear, unpack_linear};
+pub(super) use part_sums::{PART_WIDTH_MAX, PartSum, sum_parts, weighted_sum_parts};
 pub(super) use patch::{Patch, outliers_of_deltas, outliers_of_values, patch_values};
 pub(super) use runs::expand_runs;
 pub(super) use split::{LEFT_VALUES, SplitParts, split_codes, unpack_split};
