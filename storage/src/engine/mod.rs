@@ -40,6 +40,7 @@ pub mod model;
 mod open;
 mod options;
 mod pinned_manifest;
+mod publication;
 mod quarantine;
 mod recovered_table;
 mod recovery_report;
@@ -57,6 +58,8 @@ mod scrub;
 mod signal;
 mod stats;
 mod store;
+#[cfg(test)]
+mod stress;
 mod task_log;
 #[cfg(test)]
 mod tests;
