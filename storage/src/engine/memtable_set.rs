@@ -23,9 +23,9 @@ impl MemtableSet {
         self.current.apply(|active, seq| batches.iter().for_each(|batch| active.apply(batch, seq)))
     }
 
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self, now_ns: i64) -> Snapshot {
         let view = self.current.view();
-        Snapshot::new(view.version, view.memtables, view.visible)
+        Snapshot::new(view.version, view.memtables, view.visible, now_ns)
     }
 
     pub(super) fn active(&self) -> Arc<Memtable> {

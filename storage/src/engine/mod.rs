@@ -14,6 +14,8 @@ mod background;
 mod backup;
 mod backup_marker;
 mod batch_check;
+#[cfg(test)]
+mod budget_tests;
 mod catalog;
 mod compaction;
 mod copy;
@@ -52,6 +54,8 @@ mod repair_tests;
 mod rescue;
 mod restore;
 mod retention;
+#[cfg(test)]
+mod retention_tests;
 mod retired;
 mod salvage;
 mod scrub;

@@ -39,7 +39,7 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn snapshot(&self) -> Snapshot {
-        self.memtables.snapshot()
+        self.memtables.snapshot((self.options.clock)())
     }
 
     /// The version that `manifest` describes, with the segments of the current one and those just `added`. Those

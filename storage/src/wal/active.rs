@@ -17,25 +17,18 @@ use parking_lot::Mutex;
 use super::commit::EncodedCommit;
 use super::file::{self, Disposal, FORMAT, HEADER_BYTES, SealedFile};
 use super::group_commit::{Failure, GroupLog, Queued, SyncMode};
+use super::writer::WalOptions;
 use crate::error::Result;
 use crate::framing::{RECORD_HEADER_BYTES, RecordHeader};
 use crate::io::{Io, IoFile};
 use crate::types::{Lsn, WalFileId};
-
-/// Records from this length on are written by themselves: another write costs less than copying them together.
-const COPIED_BYTES_MAX: usize = 256 << 10;
-
-/// Records are copied together up to this length. A group of many of them takes several writes, which cost little beside
-/// its sync; a buffer as long as the group would outgrow a small memory budget.
-const BUFFER_BYTES_MAX: usize = 2 * COPIED_BYTES_MAX;
 
 /// The files of a log and what is known of them without waiting for disk work.
 #[derive(Debug)]
 pub(super) struct LogFiles {
     pub(super) io: Arc<dyn Io>,
     pub(super) dir: PathBuf,
-    /// Length to which a file is preallocated, and above which the next one is begun.
-    pub(super) file_bytes_max: u64,
+    pub(super) options: WalOptions,
     pub(super) sealed: Mutex<Vec<SealedFile>>,
     /// Bytes of the sealed files, for writers that must not wait while some are removed.
     pub(super) sealed_bytes: AtomicU64,
@@ -66,7 +59,7 @@ pub(super) struct ActiveFile {
 
 impl LogFiles {
     fn new_file_bytes(&self) -> u64 {
-        self.file_bytes_max.max(HEADER_BYTES)
+        self.options.file_bytes_max.max(HEADER_BYTES)
     }
 
     fn create(&self, id: WalFileId, predecessor: Lsn, first: Lsn) -> Result<Arc<dyn IoFile>> {
@@ -152,14 +145,18 @@ impl ActiveFile {
         let synced = self.synced_lsn.0;
         self.buffer.clear();
         let is_alone = group.len() == 1;
+        // A group of many records takes several writes, which cost little beside its sync; a buffer as long as the group
+        // would outgrow a small memory budget. For long records another write costs less than copying them together.
+        let buffer_bytes_max = self.files.options.buffer_bytes_max;
+        let copied_bytes_max = buffer_bytes_max / 2;
         for queued in group {
             self.last_lsn = self.last_lsn.next();
             let record = &mut queued.record;
             let (payload_len, payload_crc) = (record.payload_len, record.payload_crc);
             let header = RecordHeader { payload_len, sequence: self.last_lsn.0, synced, payload_crc };
             record.record[..RECORD_HEADER_BYTES].copy_from_slice(&header.to_bytes(FORMAT, self.id.0));
-            let is_copied = !is_alone && record.record.len() < COPIED_BYTES_MAX;
-            if !is_copied || self.buffer.len() + record.record.len() > BUFFER_BYTES_MAX {
+            let is_copied = !is_alone && record.record.len() < copied_bytes_max;
+            if !is_copied || self.buffer.len() + record.record.len() > buffer_bytes_max {
                 self.write_buffer()?;
             }
             if is_copied {
@@ -176,7 +173,7 @@ impl ActiveFile {
     /// Once, and never longer: what it takes is known to the memory budget.
     fn reserve_buffer(&mut self) {
         if self.buffer.capacity() == 0 {
-            self.buffer.reserve_exact(BUFFER_BYTES_MAX);
+            self.buffer.reserve_exact(self.files.options.buffer_bytes_max);
             self.files.buffer_bytes.store(self.buffer.capacity() as u64, Ordering::Relaxed);
         }
     }
@@ -200,7 +197,7 @@ impl GroupLog for ActiveFile {
 
     fn write_group(&mut self, group: &mut [Queued<EncodedCommit>]) -> Result<Lsn, Failure> {
         let byte_len: u64 = group.iter().map(|queued| queued.record.byte_len() as u64).sum();
-        if self.has_records() && self.offset + byte_len > self.files.file_bytes_max {
+        if self.has_records() && self.offset + byte_len > self.files.options.file_bytes_max {
             self.begin_next()?;
         }
         if self.offset + byte_len > self.allocated {

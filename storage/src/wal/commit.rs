@@ -33,7 +33,7 @@ pub struct EncodedCommit {
 }
 
 impl EncodedCommit {
-    /// Bytes that the commit takes in the log.
+    /// Bytes that the commit takes in the log, and in memory until then.
     pub fn byte_len(&self) -> usize {
         self.record.len()
     }
@@ -68,6 +68,8 @@ pub fn encode_commit(batches: &[SeriesBatch]) -> Result<EncodedCommit> {
     let payload_len = out.len() - RECORD_HEADER_BYTES;
     let payload_crc = crc32c::crc32c(&out[RECORD_HEADER_BYTES..]);
     out.resize(RECORD_HEADER_BYTES + padded_len(payload_len), 0);
+    // What waits for the log takes what it says it does, and not the room in which it grew.
+    out.shrink_to_fit();
     let payload_len = u32_of(payload_len).ok().filter(|len| *len <= FORMAT.payload_bytes_max);
     let payload_len = payload_len.ok_or_else(|| Error::invalid("a commit is too large: write in smaller batches"))?;
     Ok(EncodedCommit { record: out, payload_len, payload_crc })

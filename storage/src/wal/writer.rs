@@ -28,11 +28,14 @@ use crate::types::Lsn;
 pub struct WalOptions {
     /// Length to which a file is preallocated, and above which the next one is begun.
     pub file_bytes_max: u64,
+    /// Memory in which records of one group are put together; it is kept between groups. Longer records, and with 0
+    /// all, are written by themselves.
+    pub buffer_bytes_max: usize,
 }
 
 impl Default for WalOptions {
     fn default() -> Self {
-        Self { file_bytes_max: 64 << 20 }
+        Self { file_bytes_max: 64 << 20, buffer_bytes_max: 512 << 10 }
     }
 }
 
@@ -59,7 +62,7 @@ impl WalWriter {
         let files = Arc::new(LogFiles {
             io,
             dir: dir.to_path_buf(),
-            file_bytes_max: options.file_bytes_max,
+            options,
             sealed: Mutex::new(replayed.sealed.clone()),
             sealed_bytes: AtomicU64::new(replayed.sealed.iter().map(|file| file.byte_len).sum()),
             active_bytes: AtomicU64::new(HEADER_BYTES),

@@ -23,7 +23,7 @@ fn commit_of(number: u64) -> EncodedCommit {
 
 fn open(io: Arc<dyn Io>, dir: &Path, file_bytes_max: u64) -> WalWriter {
     let report = replay(&*io, dir, Lsn(0), |_, _| Ok(())).unwrap();
-    WalWriter::open(io, dir, &report, Lsn(0), WalOptions { file_bytes_max }).unwrap()
+    WalWriter::open(io, dir, &report, Lsn(0), WalOptions { file_bytes_max, ..WalOptions::default() }).unwrap()
 }
 
 fn open_sim(io: &SimIo) -> WalWriter {

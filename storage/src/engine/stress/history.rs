@@ -29,11 +29,12 @@ struct Writer {
     deletes: Mutex<BTreeSet<u64>>,
 }
 
-/// What was acknowledged before a snapshot was taken.
+/// What was acknowledged before a snapshot was taken, and the time then.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Before {
     acked: [u64; WRITERS],
     deleted: [u64; WRITERS],
+    now_ns: i64,
 }
 
 pub(super) fn clock() -> i64 {
@@ -81,6 +82,7 @@ impl History {
         Before {
             acked: std::array::from_fn(|writer| self.acked(writer)),
             deleted: std::array::from_fn(|writer| self.deleted(writer)),
+            now_ns: clock(),
         }
     }
 
@@ -93,8 +95,11 @@ impl History {
         let deleted = before.deleted[writer];
         assert!(first >= deleted, "writer {writer}: batch {first} is back, those below {deleted} were deleted");
         assert!(deletes.lock().contains(&first), "writer {writer}: no delete ended at batch {first}");
-        let may_be_expired = (clock() / STEP_NS) as u64;
-        let first_kept = may_be_expired.saturating_sub(EXPIRES_AFTER);
-        assert!(first_unexpired <= first_kept, "writer {writer}: batch {first_unexpired} has not expired");
+        // The snapshot was taken at a moment between these two.
+        let bounds = [before.now_ns, clock()].map(|now_ns| ((now_ns / STEP_NS) as u64).saturating_sub(EXPIRES_AFTER));
+        assert!(
+            (bounds[0].min(end)..=bounds[1]).contains(&first_unexpired),
+            "writer {writer}: batches from {first_unexpired} on are shown, those below {bounds:?} have expired"
+        );
     }
 }
