@@ -403,8 +403,10 @@ fn no_rollups() -> Error {
 /// Moves `run` over the rest of its current vector; `None` when no row of it is within its bounds.
 fn next_vector(run: &mut SectionRun, section: &Section, scratch: &mut ScanScratch) -> Result<Option<VectorStep>> {
     let range = run.bounds;
-    let vector = section.vector_of_row(run.row);
+    let vector = run.vector(section);
     let bounds = section.vector_rows(vector);
+    // Only a row of the run that is left makes it one.
+    run.next_vector = (run.row_end > bounds.end).then_some(vector + 1);
     let key = VectorKey { section: run.section, vector };
     let (mut start, mut end) = (run.row, run.row_end.min(bounds.end));
     run.row = end;
