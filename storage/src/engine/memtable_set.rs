@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::memtable::Memtable;
+use crate::memtable::{FoundSeries, Memtable};
 use crate::snapshot::{Snapshot, Version};
 use crate::types::{CommitSeq, SeriesBatch, TableId};
 
@@ -29,6 +29,20 @@ struct State {
     memtables: Arc<[Arc<Memtable>]>,
 }
 
+/// The series of the batches of a commit in the memtable that took commits when it was asked.
+#[derive(Debug)]
+pub(super) struct FoundBatches {
+    memtable: Arc<Memtable>,
+    series: Vec<FoundSeries>,
+}
+
+impl FoundBatches {
+    /// Batch by batch.
+    pub(super) fn series(&self) -> &[FoundSeries] {
+        &self.series
+    }
+}
+
 impl MemtableSet {
     pub(super) fn new(version: Version) -> Self {
         let memtables: Arc<[Arc<Memtable>]> = vec![Arc::new(Memtable::default())].into();
@@ -39,12 +53,24 @@ impl MemtableSet {
         }
     }
 
-    pub(super) fn apply(&self, batches: &[SeriesBatch]) -> CommitSeq {
+    /// Finds the series of a commit, so that this is done once, and outside of the lock under which commits are applied.
+    pub(super) fn find(&self, batches: &[SeriesBatch]) -> FoundBatches {
+        let memtable = self.active();
+        let series = batches.iter().map(|batch| memtable.find(batch)).collect();
+        FoundBatches { memtable, series }
+    }
+
+    pub(super) fn apply(&self, batches: &[SeriesBatch], found: &FoundBatches) -> CommitSeq {
         let _one_commit_at_a_time = self.apply.lock();
         let seq = CommitSeq(self.visible.load(Ordering::Relaxed)).next();
         let active = self.active();
-        for batch in batches {
-            active.apply(batch, seq);
+        for (batch, series) in batches.iter().zip(&found.series) {
+            if Arc::ptr_eq(&active, &found.memtable) {
+                active.apply(batch, series, seq);
+            } else {
+                // A flush began meanwhile.
+                active.apply(batch, &active.find(batch), seq);
+            }
         }
         // Readers that see the number see the rows: a release here, an acquire in `snapshot`.
         self.visible.store(seq.0, Ordering::Release);

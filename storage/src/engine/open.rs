@@ -120,7 +120,7 @@ fn replay_commit(store: &Store, report: &mut RecoveryReport, lsn: Lsn, mut batch
     }
     report.replayed_commits += 1;
     report.replayed_rows += batches.iter().map(|batch| batch.row_count() as u64).sum::<u64>();
-    store.apply(&batches);
+    store.apply(&batches, &store.memtables.find(&batches));
     if store.memtables.bytes() >= store.options.flush_bytes_max {
         store.flush_memtables(&store.memtables.freeze(), lsn)?;
     }

@@ -19,7 +19,8 @@ impl Core {
         let _no_column_changes_its_type = self.widening.read();
         let version = self.store.memtables.version();
         widen_batches(&version, &mut batches)?;
-        check_batches(&version, &batches)?;
+        let found = self.store.memtables.find(&batches);
+        check_batches(&version, &batches, found.series())?;
         let rows = batches.iter().map(|batch| batch.row_count() as u64).sum();
         self.flush_when_full();
         let bytes = batches.iter().map(raw_bytes).sum();
@@ -29,14 +30,14 @@ impl Core {
             Ack::Volatile => {
                 // After a failure of the log nothing can be flushed, and memory would only fill.
                 self.wal.check()?;
-                (self.store.apply(&batches), None)
+                (self.store.apply(&batches, &found), None)
             }
             Ack::Durable | Ack::Logged => {
                 let record = encode_commit(&batches)?;
                 let sync = if ack == Ack::Durable { SyncMode::Sync } else { SyncMode::Write };
                 let (store, applied) = (Arc::clone(&self.store), Arc::new(Mutex::new(CommitSeq::default())));
                 let result = Arc::clone(&applied);
-                let lsn = self.wal.commit(record, sync, move |_lsn| *result.lock() = store.apply(&batches))?;
+                let lsn = self.wal.commit(record, sync, move |_lsn| *result.lock() = store.apply(&batches, &found))?;
                 let commit_seq = *applied.lock();
                 (commit_seq, Some(lsn))
             }

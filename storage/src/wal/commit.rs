@@ -60,7 +60,9 @@ pub fn encode_commit(batches: &[SeriesBatch]) -> Result<EncodedCommit> {
             "a commit holds {raw_bytes} bytes, at most {COMMIT_RAW_BYTES_MAX} are possible: write in smaller batches"
         )));
     }
-    let mut out = vec![0; RECORD_HEADER_BYTES];
+    // Most numbers take a byte or two of the eight that they were counted with.
+    let mut out = Vec::with_capacity(RECORD_HEADER_BYTES + raw_bytes as usize / 4);
+    out.resize(RECORD_HEADER_BYTES, 0);
     out.extend_from_slice(&u32_of(batches.len())?.to_le_bytes());
     for batch in batches {
         encode_batch(batch, &mut out)?;
