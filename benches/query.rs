@@ -23,6 +23,10 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     ("avg_of_the_whole_table", "SELECT avg(usage_user) FROM cpu"),
     ("avg_by_region", "SELECT region, avg(usage_user) FROM cpu GROUP BY region"),
+    ("p99_by_region", "SELECT region, approx_percentile_cont(usage_user, 0.99) FROM cpu GROUP BY region"),
+    ("exact_p99_by_region", "SELECT region, percentile_cont(usage_user, 0.99) FROM cpu GROUP BY region"),
+    ("distinct_values_by_region", "SELECT region, count(DISTINCT usage_user) FROM cpu GROUP BY region"),
+    ("distinct_hosts_by_region", "SELECT region, count(DISTINCT hostname) FROM cpu GROUP BY region"),
     (
         "rows_above_a_level_of_one_host",
         "SELECT * FROM cpu WHERE usage_user > 90 AND hostname = 'host_7' AND time < '2026-01-01 12:00:00'",

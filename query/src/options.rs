@@ -40,6 +40,8 @@ pub struct QueryOptions {
     pub rows_out_max: u64,
     /// A statement that needs more groups at once fails.
     pub groups_max: u64,
+    /// Exact distinct counts, percentiles and modes of a statement may collect this many bytes.
+    pub summary_bytes_max: u64,
     /// Whether rollups are used.
     pub rollups: RollupMode,
     /// What a statement does where rows cannot be read because their segment is damaged: `Skip` answers from the rest.
@@ -52,12 +54,14 @@ impl Default for QueryOptions {
         const ROWS_OUT_MAX: u64 = 1 << 26;
         // A group with one aggregate takes about 64 bytes: 1 GiB.
         const GROUPS_MAX: u64 = 1 << 24;
+        const SUMMARY_BYTES_MAX: u64 = 1 << 30;
         Self {
             namespace: "public".into(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             file_access: FileAccess::Denied,
             rows_out_max: ROWS_OUT_MAX,
             groups_max: GROUPS_MAX,
+            summary_bytes_max: SUMMARY_BYTES_MAX,
             rollups: RollupMode::On,
             on_damage: DamagePolicy::Fail,
         }

@@ -4,9 +4,11 @@
 //! share. Tables of the snapshot are scanned through the same interface that the vectorized executor uses, so both see
 //! the same rows. DataFusion's own statements that change anything (DDL, DML, SET) are refused.
 
+mod aggregate_calls;
 mod batch_builder;
 mod catalog;
 mod error;
+mod extreme;
 mod field_bound;
 mod file_table;
 mod first_last;
@@ -18,7 +20,9 @@ mod run;
 mod runtime;
 mod scan_exec;
 mod scan_source;
+mod series_aggregate;
 mod session;
+mod summary_aggregate;
 mod table;
 mod time_bucket;
 

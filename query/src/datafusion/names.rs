@@ -1,36 +1,51 @@
 //! What a statement means by its names, put into the form that DataFusion takes literally.
 //!
 //! A name without quotes is folded to lower case and, when there is no such table or column, tried as written; that is
-//! also how the vectorized executor reads it. `first(x)` and `last(x)` get the time column as their order.
+//! also how the vectorized executor reads it. Calls of aggregates get the form of `aggregate_calls`.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use lynxstore_storage::snapshot::Snapshot;
 use lynxstore_storage::types::TableSchema;
-use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Statement,
-    visit_expressions_mut, visit_relations_mut,
-};
+use sqlparser::ast::{Expr, Ident, ObjectName, ObjectNamePart, Statement, visit_expressions_mut, visit_relations_mut};
 
+use super::aggregate_calls::{SeriesColumns, rewrite_call};
+use crate::error::Result;
 use crate::sql::fold_ident;
 
 /// Rewrites the names of a statement over the tables of a snapshot.
-pub(super) fn settle_names(statement: &mut Statement, snapshot: &Snapshot, default_namespace: &str) {
+///
+/// # Errors
+/// `Plan` for the call of an aggregate that has no meaning.
+pub(super) fn settle_names(
+    statement: &mut Statement,
+    snapshot: &Snapshot,
+    default_namespace: &str,
+    series_columns: SeriesColumns,
+) -> Result<()> {
     let mut names = Names { tables: Vec::new(), kept_tables: Vec::new() };
     let _: ControlFlow<()> = visit_relations_mut(statement, |name| {
         names.settle_table(name, snapshot, default_namespace);
         ControlFlow::Continue(())
     });
-    let _: ControlFlow<()> = visit_expressions_mut(statement, |expr| {
+    let flow = visit_expressions_mut(statement, |expr| {
         match expr {
             Expr::Identifier(column) => names.settle_column(column),
             Expr::CompoundIdentifier(parts) => names.settle_path(parts),
-            Expr::Function(function) => names.order_by_time(function),
+            Expr::Function(function) => {
+                if let Err(error) = rewrite_call(function, &names.tables, series_columns) {
+                    return ControlFlow::Break(error);
+                }
+            }
             _ => {}
         }
         ControlFlow::Continue(())
     });
+    match flow {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
 }
 
 /// The tables of the snapshot that a statement reads.
@@ -72,21 +87,6 @@ impl Names {
             && self.kept_tables.contains(&table.value)
         {
             keep(table);
-        }
-    }
-
-    fn order_by_time(&self, function: &mut Function) {
-        let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return };
-        if !matches!(fold_ident(name).as_str(), "first" | "last") {
-            return;
-        }
-        let FunctionArguments::List(arguments) = &mut function.args else { return };
-        // Tables that call their time differently make DataFusion ask for the second argument.
-        let Some(first) = self.tables.first() else { return };
-        let is_one_name = self.tables.iter().all(|table| table.time.name == first.time.name);
-        if arguments.args.len() == 1 && is_one_name {
-            let time = Expr::Identifier(Ident::with_quote('"', &first.time.name));
-            arguments.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(time)));
         }
     }
 }

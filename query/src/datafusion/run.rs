@@ -17,6 +17,7 @@ use lynxstore_storage::engine::Engine;
 use lynxstore_storage::snapshot::{DamagePolicy, Snapshot};
 use sqlparser::ast::{Query, Statement as SqlStatement};
 
+use super::aggregate_calls::SeriesColumns;
 use super::error::from_datafusion;
 use super::names::settle_names;
 use super::runtime::drive;
@@ -222,8 +223,17 @@ async fn plan(
         SqlInput::Query(query) => DataFusionStatement::Statement(Box::new(SqlStatement::Query(query))),
     };
     let namespace = &state.config_options().catalog.default_schema;
-    let statement = read_only(statement, snapshot, namespace)?;
-    let plan = state.statement_to_plan(statement).await.map_err(from_datafusion)?;
+    let as_written = statement.clone();
+    let statement = read_only(statement, snapshot, namespace, SeriesColumns::Added)?;
+    let plan = match state.statement_to_plan(statement).await {
+        Ok(plan) => plan,
+        Err(error) => {
+            // A CTE may hide the columns that were added to a call; without them the call itself says what it needs.
+            let statement = read_only(as_written, snapshot, namespace, SeriesColumns::AsWritten)?;
+            let clearer = state.statement_to_plan(statement).await.err();
+            return Err(from_datafusion(clearer.unwrap_or(error)));
+        }
+    };
     // The statement was a query; this also refuses what may hide inside one.
     let rules = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     rules.verify_plan(&plan).map_err(from_datafusion)?;
@@ -238,14 +248,19 @@ async fn plan(
 
 /// The statement with its names settled, when it is a query or explains one. Changes go through the storage engine or
 /// not at all.
-fn read_only(statement: DataFusionStatement, snapshot: &Snapshot, namespace: &str) -> Result<DataFusionStatement> {
+fn read_only(
+    statement: DataFusionStatement,
+    snapshot: &Snapshot,
+    namespace: &str,
+    series_columns: SeriesColumns,
+) -> Result<DataFusionStatement> {
     match statement {
         DataFusionStatement::Statement(mut inner) if matches!(*inner, SqlStatement::Query(_)) => {
-            settle_names(&mut inner, snapshot, namespace);
+            settle_names(&mut inner, snapshot, namespace, series_columns)?;
             Ok(DataFusionStatement::Statement(inner))
         }
         DataFusionStatement::Explain(mut explain) => {
-            explain.statement = Box::new(read_only(*explain.statement, snapshot, namespace)?);
+            explain.statement = Box::new(read_only(*explain.statement, snapshot, namespace, series_columns)?);
             Ok(DataFusionStatement::Explain(explain))
         }
         other => {

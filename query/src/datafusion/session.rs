@@ -13,8 +13,10 @@ use lynxstore_storage::snapshot::Snapshot;
 
 use super::catalog::{CATALOG, SnapshotCatalog};
 use super::error::from_datafusion;
+use super::extreme::Extreme;
 use super::first_last::{End, FirstLast};
 use super::run::RunOptions;
+use super::summary_aggregate::SummaryAggregate;
 use super::time_bucket::TimeBucket;
 use crate::error::Result;
 
@@ -24,10 +26,12 @@ const BATCH_ROWS: usize = 8_192;
 /// DataFusion's functions and rules with ours added; every session starts from it.
 static TEMPLATE: LazyLock<SessionState> = LazyLock::new(|| {
     let mut state = SessionStateBuilder::new().with_default_features().build();
+    let ends = [End::First, End::Last].map(|end| AggregateUDF::from(FirstLast::new(end)));
+    let summaries = SummaryAggregate::all().map(AggregateUDF::from);
+    let bounds = Extreme::all().map(AggregateUDF::from);
+    let mut aggregates = ends.into_iter().chain(summaries).chain(bounds);
     let is_registered = state.register_udf(Arc::new(ScalarUDF::from(TimeBucket::new()))).is_ok()
-        && [End::First, End::Last]
-            .into_iter()
-            .all(|end| state.register_udaf(Arc::new(AggregateUDF::from(FirstLast::new(end)))).is_ok());
+        && aggregates.all(|aggregate| state.register_udaf(Arc::new(aggregate)).is_ok());
     assert!(is_registered, "a session state takes every function");
     state
 });

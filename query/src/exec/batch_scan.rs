@@ -57,14 +57,14 @@ impl<'a> BatchScan<'a> {
         Ok(Self { source, filter, columns: columns.collect::<Result<_>>()? })
     }
 
-    /// Hands the rows of `series` to `sink` in batches of about `batch_rows` rows: columns, times when `with_times`,
-    /// and the number of rows. The sink can stop the scan and, through the range that it returns, narrow the times
+    /// Hands the rows of `series` to `sink` in batches of about `batch_rows` rows: columns, the origin of every
+    /// row when `with_origin`, and the number of rows. The sink can stop the scan and, through the range that it returns, narrow the times
     /// that are still of interest.
     pub(crate) fn run(
         &self,
         series: Range<usize>,
         batch_rows: usize,
-        with_times: bool,
+        with_origin: bool,
         context: &ExecContext<'_>,
         mut sink: impl FnMut(Batch) -> Result<ControlFlow<(), TimeRange>>,
     ) -> Result<()> {
@@ -72,7 +72,7 @@ impl<'a> BatchScan<'a> {
         let mut wanted_range = range;
         let mut scan = self.source.set.scan(&self.source.fields, range);
         let mut builders: Vec<ColumnBuilder> = self.columns.iter().map(ColumnBuilder::new).collect();
-        let mut times = with_times.then(Vec::new);
+        let mut origin = with_origin.then(Origin::default);
         let mut rows = 0;
         for index in series {
             context.cancellation.check()?;
@@ -93,13 +93,14 @@ impl<'a> BatchScan<'a> {
                 for (builder, column) in builders.iter_mut().zip(&self.columns) {
                     builder.append(column, index, &mut block, positions.as_deref())?;
                 }
-                if let Some(times) = &mut times {
+                if let Some(origin) = &mut origin {
                     let len = block.len();
-                    append_times(times, block.times()?, len, positions.as_deref());
+                    append_times(&mut origin.times, block.times()?, len, positions.as_deref());
+                    origin.series.resize(origin.times.len(), index as u32);
                 }
                 rows += positions.map_or(block.len(), |positions| positions.len());
                 if rows >= batch_rows {
-                    match sink(finish(&mut builders, &self.columns, &mut times, &mut rows)?)? {
+                    match sink(finish(&mut builders, &self.columns, &mut origin, &mut rows)?)? {
                         ControlFlow::Break(()) => return Ok(()),
                         ControlFlow::Continue(narrowed) => wanted_range = narrowed,
                     }
@@ -107,7 +108,7 @@ impl<'a> BatchScan<'a> {
             }
         }
         if rows > 0 {
-            let _last = sink(finish(&mut builders, &self.columns, &mut times, &mut rows)?)?;
+            let _last = sink(finish(&mut builders, &self.columns, &mut origin, &mut rows)?)?;
         }
         Ok(())
     }
@@ -117,22 +118,31 @@ impl<'a> BatchScan<'a> {
 pub(crate) struct Batch {
     /// The columns of the plan.
     pub(crate) columns: Vec<ArrayRef>,
-    /// Time of every row, when asked for.
-    pub(crate) times: Option<Vec<i64>>,
+    /// Where the rows come from, when asked for.
+    pub(crate) origin: Option<Origin>,
     /// Number of rows.
     pub(crate) rows: usize,
+}
+
+/// Time and series of every row of a batch.
+#[derive(Default)]
+pub(crate) struct Origin {
+    /// Times.
+    pub(crate) times: Vec<i64>,
+    /// Positions of the series in their set; rows of one stand together.
+    pub(crate) series: Vec<u32>,
 }
 
 fn finish(
     builders: &mut [ColumnBuilder],
     columns: &[ScanColumn],
-    times: &mut Option<Vec<i64>>,
+    origin: &mut Option<Origin>,
     rows: &mut usize,
 ) -> Result<Batch> {
     let count = std::mem::take(rows);
     let arrays = builders.iter_mut().zip(columns).map(|(builder, column)| builder.finish(column, count));
     let columns = arrays.collect::<Result<_>>()?;
-    Ok(Batch { columns, times: times.as_mut().map(std::mem::take), rows: count })
+    Ok(Batch { columns, origin: origin.as_mut().map(std::mem::take), rows: count })
 }
 
 fn positions_of(mask: &RowMask) -> Vec<u32> {

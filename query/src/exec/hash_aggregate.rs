@@ -4,9 +4,9 @@ use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int64Array, StringArray, UInt32Array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, UInt32Type};
 use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -16,6 +16,7 @@ use super::expr::evaluate;
 use super::project::filter_columns;
 use super::source::{Source, Work};
 use super::states::{GroupStates, Layout};
+use super::summaries::{RowOrigin, StateBudget};
 use crate::error::{Error, Result};
 use crate::plan::{Aggregation, Expr, SelectPlan};
 
@@ -46,18 +47,28 @@ pub(crate) fn aggregate(
     let layout = Layout::new(&aggregation.aggregates);
     let scan = BatchScan::new(plan, source)?;
     let partitions = source.partitions(context.threads(), Work::Values);
+    let budget = StateBudget::new(context.options.summary_bytes_max);
     let parts = context.map(partitions, |series| {
         let mut groups = HashGroups::new(&aggregation.keys, &layout)?;
+        let mut reported = 0;
         scan.run(series, BATCH_ROWS, layout.needs_times(), context, |batch| {
             let mut columns = batch.columns;
-            // The times pass through the filter as one more column.
-            let with_times = batch.times.is_some();
-            columns.extend(batch.times.map(|times| Arc::new(Int64Array::from(times)) as ArrayRef));
+            // Times and series pass through the filter as two more columns.
+            let with_origin = batch.origin.is_some();
+            if let Some(origin) = batch.origin {
+                columns.push(Arc::new(Int64Array::from(origin.times)));
+                columns.push(Arc::new(UInt32Array::from(origin.series)));
+            }
             let (mut columns, rows) = filter_columns(columns, batch.rows, plan.filter.residual.as_ref())?;
-            let times = if with_times { columns.pop() } else { None };
-            let times = times.as_ref().map(|times| &**times.as_primitive::<Int64Type>().values());
-            groups.add(&columns, rows, times)?;
+            let series = if with_origin { columns.pop() } else { None };
+            let times = if with_origin { columns.pop() } else { None };
+            let origin = times.as_ref().zip(series.as_ref()).map(|(times, series)| RowOrigin {
+                times: times.as_primitive::<Int64Type>().values(),
+                series: series.as_primitive::<UInt32Type>().values(),
+            });
+            groups.add(&columns, rows, origin)?;
             context.check_groups(groups.len())?;
+            budget.report(&mut reported, groups.states.summary_bytes())?;
             Ok(ControlFlow::Continue(source.range))
         })?;
         Ok(groups)
@@ -94,7 +105,7 @@ impl<'a> HashGroups<'a> {
         self.states.rows.len()
     }
 
-    fn add(&mut self, columns: &[ArrayRef], rows: usize, times: Option<&[i64]>) -> Result<()> {
+    fn add(&mut self, columns: &[ArrayRef], rows: usize, origin: Option<RowOrigin<'_>>) -> Result<()> {
         if rows == 0 {
             return Ok(());
         }
@@ -113,10 +124,13 @@ impl<'a> HashGroups<'a> {
             .layout
             .arguments
             .iter()
-            .map(|argument| evaluate(&argument.expr, columns, rows)?.into_array(rows))
+            .map(|argument| {
+                let value = |expr| evaluate(expr, columns, rows)?.into_array(rows);
+                Ok((value(&argument.expr)?, argument.second.as_ref().map(value).transpose()?))
+            })
             .collect::<Result<Vec<_>>>()?;
         let groups = self.number(&keys, rows)?;
-        self.states.add_rows(&arguments, &groups, times)
+        self.states.add_rows(&arguments, &groups, origin)
     }
 
     /// The group of every row.

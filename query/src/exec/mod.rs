@@ -22,6 +22,7 @@ mod series_sink;
 mod sort;
 mod source;
 mod states;
+mod summaries;
 mod tag_groups;
 
 pub(crate) use context::{ExecContext, Workers};
@@ -29,3 +30,9 @@ pub(crate) use expr::evaluate_constant;
 pub(crate) use run::run_select;
 pub(crate) use series_aggregate::{groups_by_series, rollup_sections};
 pub(crate) use source::tag_filter;
+#[cfg(feature = "datafusion")]
+pub(crate) use states::bound;
+#[cfg(feature = "datafusion")]
+pub(crate) use summaries::{
+    FoldKind, Sample, SeriesFold, SummaryKind, SummaryStates, decode, encode, float_of_key, key_of_float_value,
+};

@@ -54,14 +54,14 @@ fn run_constant(plan: &SelectPlan) -> Result<Vec<RecordBatch>> {
         None => true,
     };
     let rows = usize::from(passes);
-    let batch = project_batch(&plan.projection, None, Batch { columns: Vec::new(), times: None, rows: 1 })?;
+    let batch = project_batch(&plan.projection, None, Batch { columns: Vec::new(), origin: None, rows: 1 })?;
     Ok(vec![batch.slice(0, rows)])
 }
 
 /// HAVING, projection and DISTINCT over the columns of groups, then the order.
 fn project_groups(plan: &SelectPlan, columns: Vec<ArrayRef>, groups: usize) -> Result<Vec<RecordBatch>> {
     let (columns, rows) = filter_columns(columns, groups, plan.having.as_ref())?;
-    let mut batch = project_batch(&plan.projection, None, Batch { columns, times: None, rows })?;
+    let mut batch = project_batch(&plan.projection, None, Batch { columns, origin: None, rows })?;
     if plan.distinct {
         let (columns, rows) = hash_aggregate::distinct(batch.columns(), batch.num_rows())?;
         batch = record_batch(&projection_schema(&plan.projection), columns, rows)?;

@@ -8,15 +8,16 @@
 use std::ops::Range;
 
 use hashbrown::HashMap;
-use lynxstore_storage::snapshot::{Piece, SeriesScan, TableSnapshot};
+use lynxstore_storage::snapshot::{Piece, SeriesScan, TableSnapshot, TagValues};
 use lynxstore_storage::types::{FieldType, TimeRange};
 
 use super::context::ExecContext;
 use super::field_filter::{FieldFilter, Selection};
-use super::series_rollups::{add_column, rollup_use, wants_last_only};
-use super::series_sink::{Sink, StateIndex, add_field, add_times};
+use super::series_rollups::{add_column, rollup_use, wants_last_only, wants_presence_only};
+use super::series_sink::{ArgumentTag, SeriesArguments, Sink, StateIndex, add_field, add_times};
 use super::source::{ColumnPlace, Source, Work, place_of};
-use super::states::{GroupStates, Layout, StateKind};
+use super::states::{ColumnStates, GroupStates, Layout, StateKind};
+use super::summaries::{StateBudget, SummaryKind};
 use super::tag_groups::TagGroups;
 use crate::error::Result;
 use crate::plan::{Aggregation, Bucket, Expr, SelectPlan};
@@ -37,6 +38,7 @@ pub(crate) enum SeriesKeyPart {
 #[derive(Debug, Clone, Copy)]
 enum ArgumentPlace {
     Time,
+    Tag(usize),
     Field(usize),
 }
 
@@ -82,9 +84,18 @@ impl SeriesGrouping {
         let mut arguments = Vec::with_capacity(layout.arguments.len());
         for argument in &layout.arguments {
             let Expr::Column(column, _) = &argument.expr else { return None };
+            if argument.second.is_some() {
+                return None;
+            }
             let place = place(*column);
             arguments.push(match (place, &argument.kind) {
+                (ColumnPlace::Tag(tag), StateKind::Summary(SummaryKind::Distinct, _)) => ArgumentPlace::Tag(tag),
                 (_, StateKind::Value(..)) | (ColumnPlace::Tag(_), _) => return None,
+                (ColumnPlace::Field(field), StateKind::Summary(..))
+                    if !matches!(table.fields[field].field_type, FieldType::I64 | FieldType::U64 | FieldType::F64) =>
+                {
+                    return None;
+                }
                 (ColumnPlace::Time, _) => ArgumentPlace::Time,
                 (ColumnPlace::Field(field), _) => {
                     // Booleans are counted only; their other functions are over values.
@@ -98,10 +109,22 @@ impl SeriesGrouping {
         Some(Self { keys, bucket, layout, arguments })
     }
 
-    /// Per argument its position in the scan; `None` for the time.
+    /// The codes of the arguments that are tags, for all series.
+    fn tag_arguments(&self, source: &Source) -> Vec<Option<TagValues>> {
+        if !self.arguments.iter().any(|argument| matches!(argument, ArgumentPlace::Tag(_))) {
+            return Vec::new();
+        }
+        let tags = self.arguments.iter().map(|argument| match argument {
+            ArgumentPlace::Tag(tag) => Some(source.set.tag_column(*tag)),
+            _ => None,
+        });
+        tags.collect()
+    }
+
+    /// Per argument its position in the scan; `None` for the time and for tags.
     pub(crate) fn positions(&self, source: &Source) -> Result<Vec<Option<usize>>> {
         let positions = self.arguments.iter().map(|argument| match argument {
-            ArgumentPlace::Time => Ok(None),
+            ArgumentPlace::Time | ArgumentPlace::Tag(_) => Ok(None),
             ArgumentPlace::Field(field) => source.field_position(*field).map(Some),
         });
         positions.collect()
@@ -152,17 +175,27 @@ pub(crate) fn aggregate(
     let filter = FieldFilter::new(&plan.filter.fields, source)?;
     let scan = grouping.scan(plan, source, context)?;
     let reads_ends = wants_last_only(grouping, plan);
-    let work = if reads_ends || scan.rollup_section_count() > 0 { Work::States } else { Work::Values };
+    let reads_presence = wants_presence_only(grouping, plan);
+    let work =
+        if reads_ends || reads_presence || scan.rollup_section_count() > 0 { Work::States } else { Work::Values };
     drop(scan);
     let partitions = source.partitions(context.threads(), work);
+    let budget = StateBudget::new(context.options.summary_bytes_max);
+    let tag_arguments = grouping.tag_arguments(source);
+    let surroundings =
+        Surroundings { source, filter: &filter, tags: &tags, tag_arguments: &tag_arguments, budget: &budget };
     let mut parts = context.map(partitions, |series| {
         let scan = grouping.scan(plan, source, context)?;
-        let mut worker = Worker::new(grouping, source, scan, &filter, &tags, series.clone(), context)?;
+        let mut worker = Worker::new(grouping, &surroundings, scan, series.clone(), context)?;
         if reads_ends {
             worker.run_ends(series, context)?;
             return Ok(worker.finish());
         }
-        worker.run(series, context)?;
+        if reads_presence {
+            worker.run_presence(series, context)?;
+        } else {
+            worker.run(series, context)?;
+        }
         Ok(worker.finish())
     })?;
     if parts.len() == 1
@@ -198,34 +231,43 @@ fn merge(layout: &Layout, parts: Vec<Part>, context: &ExecContext<'_>) -> Result
     Ok((groups, merged))
 }
 
+/// What the workers of a grouping share.
+struct Surroundings<'a> {
+    source: &'a Source,
+    filter: &'a FieldFilter,
+    tags: &'a TagGroups,
+    /// Codes per series of the arguments that are tags; empty when none is.
+    tag_arguments: &'a [Option<TagValues>],
+    budget: &'a StateBudget,
+}
+
 struct Worker<'a> {
     grouping: &'a SeriesGrouping,
-    filter: &'a FieldFilter,
+    shared: &'a Surroundings<'a>,
     scan: SeriesScan<'a>,
-    tags: &'a TagGroups,
     /// Per tag group the number that this worker gave it.
     local_groups: HashMap<u32, u32>,
     index: StateIndex,
     /// Tag group and bucket per state, when the index is sparse; tag group per local group when it is dense.
     keys: Vec<(u32, i64)>,
     states: GroupStates,
-    /// Arguments by their position in the scan.
-    positions: Vec<Option<usize>>,
+    arguments: SeriesArguments,
+    /// Bytes of summaries that the budget knows of.
+    reported: u64,
     runs: Vec<(usize, Range<usize>)>,
 }
 
 impl<'a> Worker<'a> {
     fn new(
         grouping: &'a SeriesGrouping,
-        source: &'a Source,
+        shared: &'a Surroundings<'a>,
         scan: SeriesScan<'a>,
-        filter: &'a FieldFilter,
-        tags: &'a TagGroups,
         series: Range<usize>,
         context: &ExecContext<'_>,
     ) -> Result<Self> {
+        let source = shared.source;
         let positions = grouping.positions(source)?;
-        let groups = tags.count_in(series) as u64;
+        let groups = shared.tags.count_in(series) as u64;
         let index = match (grouping.bucket, bucket_range(grouping, source)) {
             (None, _) => StateIndex::Dense { first: 0, buckets: 1 },
             (Some(_), Some((first, buckets))) if groups.saturating_mul(buckets) <= DENSE_STATES_MAX => {
@@ -240,14 +282,14 @@ impl<'a> Worker<'a> {
         }
         Ok(Self {
             grouping,
-            filter,
+            shared,
             scan,
-            tags,
             local_groups: HashMap::new(),
             index,
             keys: Vec::new(),
             states,
-            positions,
+            arguments: SeriesArguments { series: 0, positions, tags: Vec::new() },
+            reported: 0,
             runs: Vec::new(),
         })
     }
@@ -255,7 +297,8 @@ impl<'a> Worker<'a> {
     fn run(&mut self, series: Range<usize>, context: &ExecContext<'_>) -> Result<()> {
         for index in series {
             context.cancellation.check()?;
-            let group = self.tags.group_of(index);
+            self.arguments.enter(index, self.shared.tag_arguments);
+            let group = self.shared.tags.group_of(index);
             let local = match self.index {
                 StateIndex::Dense { .. } => self.local_group(group),
                 StateIndex::Sparse(_) => group,
@@ -268,35 +311,57 @@ impl<'a> Worker<'a> {
                     index: &mut self.index,
                     keys: &mut self.keys,
                     states: &mut self.states,
-                    positions: &self.positions,
+                    arguments: &self.arguments,
                     runs: &mut self.runs,
                 };
                 match piece {
                     Piece::Rollup(mut piece) => sink.add_rollups(&mut piece, local)?,
-                    Piece::Block(mut block) => match self.filter.select(&mut block)? {
+                    Piece::Block(mut block) => match self.shared.filter.select(&mut block)? {
                         Selection::Nothing => {}
                         selection => sink.add(&mut block, selection.mask(), local)?,
                     },
                 }
+                self.shared.budget.report(&mut self.reported, self.states.summary_bytes())?;
             }
             context.check_groups(self.keys.len())?;
         }
         Ok(())
     }
 
-    /// Reads every series from its end, up to the last value of each argument.
-    fn run_ends(&mut self, series: Range<usize>, context: &ExecContext<'_>) -> Result<()> {
-        let mut is_found = vec![false; self.positions.len()];
+    /// Looks whether each series has a row, and adds its tags then.
+    fn run_presence(&mut self, series: Range<usize>, context: &ExecContext<'_>) -> Result<()> {
         for index in series {
             context.cancellation.check()?;
-            let state = self.local_group(self.tags.group_of(index)) as usize;
+            let state = self.local_group(self.shared.tags.group_of(index)) as usize;
+            self.scan.open(index)?;
+            if self.scan.next_piece()?.is_none() {
+                continue;
+            }
+            self.states.rows[state] += 1;
+            self.arguments.enter(index, self.shared.tag_arguments);
+            for (column, tag) in self.states.columns.iter_mut().zip(&self.arguments.tags) {
+                if let (ColumnStates::Summary(states), ArgumentTag::Code(code)) = (column, tag) {
+                    states.add_key(state, *code, 1);
+                }
+            }
+            self.shared.budget.report(&mut self.reported, self.states.summary_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Reads every series from its end, up to the last value of each argument.
+    fn run_ends(&mut self, series: Range<usize>, context: &ExecContext<'_>) -> Result<()> {
+        let mut is_found = vec![false; self.arguments.positions.len()];
+        for index in series {
+            context.cancellation.check()?;
+            let state = self.local_group(self.shared.tags.group_of(index)) as usize;
             is_found.fill(false);
             self.scan.open(index)?;
             while is_found.contains(&false)
                 && let Some(mut piece) = self.scan.next_piece_back()?
             {
                 self.states.rows[state] += 1;
-                let columns = self.states.columns.iter_mut().zip(&self.positions).zip(&mut is_found);
+                let columns = self.states.columns.iter_mut().zip(&self.arguments.positions).zip(&mut is_found);
                 // An argument that was found is left alone: an older row of the same time must not replace it.
                 for ((column, position), is_found) in columns.filter(|(_, is_found)| !**is_found) {
                     let before = column.number_count(state);

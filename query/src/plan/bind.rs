@@ -7,8 +7,9 @@ use arrow::datatypes::DataType;
 use lynxstore_storage::types::TableSchema;
 use sqlparser::ast::{self, BinaryOperator, CastKind, UnaryOperator, Value};
 
+use super::aggregate::Aggregate;
 use super::coerce::{self, TIME_TYPE, is_text};
-use super::expr::{Aggregate, ArithmeticOp, CompareOp, Expr};
+use super::expr::{ArithmeticOp, CompareOp, Expr};
 use crate::error::{Error, Result};
 use crate::exec::evaluate_constant;
 use crate::scalar::Scalar;
@@ -17,7 +18,7 @@ use crate::sql::{fold_ident, parse_interval, parse_timestamp};
 /// What names mean while a statement is bound.
 pub(crate) struct Binder<'a> {
     /// The table and the names that qualify its columns; without one only constants can be bound.
-    table: Option<(&'a TableSchema, String)>,
+    pub(super) table: Option<(&'a TableSchema, String)>,
     params: &'a [Scalar],
     now_ns: i64,
     /// Whether the plan depends on the time of binding.

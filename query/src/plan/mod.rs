@@ -1,6 +1,8 @@
 //! From syntax to a plan: names and types are bound against one table, constants are folded, and predicates are split
 //! into what prunes series, time and vectors and what is left to evaluate.
 
+mod aggregate;
+mod aggregate_call;
 mod bind;
 mod bucket;
 mod call;
@@ -10,9 +12,12 @@ mod function;
 mod predicate;
 mod select;
 
+pub(crate) use aggregate::{Aggregate, AggregateFunction, HistogramShape, SummaryFunction, WeightMethod};
+#[cfg(feature = "datafusion")]
+pub(crate) use aggregate::{AggregateName, PercentileKind};
 pub(crate) use bind::{bind_condition_of, bind_constant};
 pub(crate) use bucket::Bucket;
-pub(crate) use expr::{Aggregate, AggregateFunction, ArithmeticOp, CompareOp, Expr};
+pub(crate) use expr::{ArithmeticOp, CompareOp, Expr};
 pub(crate) use function::ScalarFunction;
 pub(crate) use predicate::{FieldBound, FieldTerm, ScanFilter, TagPredicate, ordered};
 pub(crate) use select::{Aggregation, OutputColumn, SelectPlan, SortKey, bind_query, query_table};

@@ -6,8 +6,9 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use lynxstore_storage::types::TableSchema;
 use sqlparser::ast::{self, GroupByExpr, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor};
 
+use super::aggregate::Aggregate;
 use super::bind::{Binder, bind_constant};
-use super::expr::{Aggregate, Expr};
+use super::expr::Expr;
 use super::predicate::ScanFilter;
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
@@ -234,7 +235,7 @@ impl SelectPlan {
             None => self.projection.iter_mut().for_each(|column| column.expr.remap_columns(&position)),
             Some(aggregation) => {
                 aggregation.keys.iter_mut().for_each(|key| key.remap_columns(&position));
-                for argument in aggregation.aggregates.iter_mut().filter_map(|aggregate| aggregate.argument.as_mut()) {
+                for argument in aggregation.aggregates.iter_mut().flat_map(Aggregate::expressions_mut) {
                     argument.remap_columns(&position);
                 }
             }
@@ -253,7 +254,7 @@ impl SelectPlan {
             .residual
             .iter()
             .chain(keys)
-            .chain(aggregates.iter().filter_map(|aggregate| aggregate.argument.as_ref()))
+            .chain(aggregates.iter().flat_map(Aggregate::expressions))
             .chain(projection.iter().map(|column| &column.expr))
     }
 }

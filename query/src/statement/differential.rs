@@ -53,7 +53,7 @@ const CONDITIONS: [&str; 22] = [
     "i IN (1, 2, 3, 50)",
 ];
 
-const AGGREGATES: [&str; 16] = [
+const AGGREGATES: [&str; 28] = [
     "count(*)",
     "count(f)",
     "count(s)",
@@ -70,6 +70,18 @@ const AGGREGATES: [&str; 16] = [
     "sum(i * 2 + 1)",
     "max(time)",
     "max(i) - min(i)",
+    "count(DISTINCT i)",
+    "count(DISTINCT host)",
+    "approx_distinct(s)",
+    "median(f)",
+    "percentile_disc(i, 0.9)",
+    "approx_percentile_cont(f, 0.9)",
+    "mode(s)",
+    "max_by(s, f)",
+    "first(f)",
+    "last(s)",
+    "increase(i)",
+    "time_weight(f, 'linear')",
 ];
 
 const KEYS: [&str; 8] = [

@@ -12,6 +12,8 @@ mod schema;
 mod select;
 
 #[cfg(test)]
+mod counter_tests;
+#[cfg(test)]
 mod differential;
 #[cfg(test)]
 mod rollup_tests;

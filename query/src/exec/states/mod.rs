@@ -8,5 +8,7 @@ mod rollup;
 mod value;
 
 pub(super) use layout::{Layout, StateKind};
-pub(super) use number::NumberKind;
+pub(super) use number::{Needs, NumberKind};
+#[cfg(feature = "datafusion")]
+pub(crate) use output::bound;
 pub(super) use output::{ColumnStates, GroupStates};
