@@ -145,10 +145,10 @@ impl<'a> Binder<'a> {
         if matches!(name, "bool_and" | "bool_or") && argument.data_type() != DataType::Boolean {
             return Err(Error::plan(format!("{name} takes a boolean, not {}", argument.data_type())));
         }
-        if let Some(second) = second.as_ref().map(Expr::data_type) {
-            if !aggregate.takes_second(&second) {
-                return Err(Error::unsupported(format!("the aggregate {name} of {second}")));
-            }
+        if let Some(second) = second.as_ref().map(Expr::data_type)
+            && !aggregate.takes_second(&second)
+        {
+            return Err(Error::unsupported(format!("the aggregate {name} of {second}")));
         }
         Ok((function, Some(argument), second))
     }
