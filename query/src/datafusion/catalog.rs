@@ -13,6 +13,7 @@ use lynxstore_storage::snapshot::{DamagePolicy, Snapshot};
 
 use super::error::to_datafusion;
 use super::file_table::open_file_table;
+use super::run::RowTable;
 use super::table::SeriesTable;
 use crate::error::Error;
 use crate::files::looks_like_file;
@@ -30,6 +31,7 @@ pub(super) struct SnapshotCatalog {
     pub(super) file_access: FileAccess,
     pub(super) on_damage: DamagePolicy,
     pub(super) system: SystemTables,
+    pub(super) tables: Arc<[RowTable]>,
 }
 
 impl Debug for SnapshotCatalog {
@@ -84,6 +86,9 @@ impl SchemaProvider for NamespaceTables {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        if let Some(rows) = self.catalog.tables.iter().find(|table| table.name == name) {
+            return Ok(Some(Arc::new(MemTable::try_new(Arc::clone(&rows.schema), vec![rows.batches.clone()])?)));
+        }
         if self.namespace == system::NAMESPACE
             && let Some(batch) = self.catalog.system.table(&self.catalog.snapshot, name).map_err(to_datafusion)?
         {

@@ -4,6 +4,7 @@
 //! share. Tables of the snapshot are scanned through the same interface that the vectorized executor uses, so both see
 //! the same rows. DataFusion's own statements that change anything (DDL, DML, SET) are refused.
 
+mod asof_join;
 mod batch_builder;
 mod catalog;
 mod error;
@@ -11,6 +12,8 @@ mod field_bound;
 mod file_table;
 mod first_last;
 mod first_last_groups;
+mod lttb;
+mod moving_avg;
 mod names;
 mod predicate;
 mod pushdown;
@@ -27,4 +30,4 @@ mod test_fixture;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use run::{RunOptions, SqlInput, explain, run};
+pub(crate) use run::{RowTable, RunOptions, SqlInput, explain, run};

@@ -1,7 +1,8 @@
 //! What a statement means by its names, put into the form that DataFusion takes literally.
 //!
 //! A name without quotes is folded to lower case and, when there is no such table or column, tried as written; that is
-//! also how the vectorized executor reads it. `first(x)` and `last(x)` get the time column as their order.
+//! also how the vectorized executor reads it. `first(x)` and `last(x)` get the time column as their order,
+//! `date_trunc` with a zone the name of the function that has one.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use sqlparser::ast::{
     visit_expressions_mut, visit_relations_mut,
 };
 
+use super::time_bucket::TRUNC_IN_ZONE;
 use crate::sql::fold_ident;
 
 /// Rewrites the names of a statement over the tables of a snapshot.
@@ -26,7 +28,10 @@ pub(super) fn settle_names(statement: &mut Statement, snapshot: &Snapshot, defau
         match expr {
             Expr::Identifier(column) => names.settle_column(column),
             Expr::CompoundIdentifier(parts) => names.settle_path(parts),
-            Expr::Function(function) => names.order_by_time(function),
+            Expr::Function(function) => {
+                names.order_by_time(function);
+                name_trunc_in_zone(function);
+            }
             _ => {}
         }
         ControlFlow::Continue(())
@@ -88,6 +93,14 @@ impl Names {
             let time = Expr::Identifier(Ident::with_quote('"', &first.time.name));
             arguments.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(time)));
         }
+    }
+}
+
+/// Gives `date_trunc` with a zone the name under which it is known.
+fn name_trunc_in_zone(function: &mut Function) {
+    let [ObjectNamePart::Identifier(name)] = function.name.0.as_mut_slice() else { return };
+    if fold_ident(name) == "date_trunc" && matches!(&function.args, FunctionArguments::List(list) if list.args.len() == 3) {
+        *name = Ident::new(TRUNC_IN_ZONE);
     }
 }
 

@@ -17,6 +17,7 @@ use lynxstore_storage::engine::Engine;
 use lynxstore_storage::snapshot::{DamagePolicy, Snapshot};
 use sqlparser::ast::{Query, Statement as SqlStatement};
 
+use super::asof_join::nest_asof_joins;
 use super::error::from_datafusion;
 use super::names::settle_names;
 use super::runtime::drive;
@@ -46,6 +47,19 @@ pub(crate) struct RunOptions {
     pub(crate) on_damage: DamagePolicy,
     /// Makes the tables of the namespace `system`.
     pub(crate) system: SystemTables,
+    /// Rows that stand in the statement by a name.
+    pub(crate) tables: Arc<[RowTable]>,
+}
+
+/// Rows that a statement reads as a table.
+#[derive(Debug, Clone)]
+pub(crate) struct RowTable {
+    /// Its name, as it stands in the statement.
+    pub(crate) name: String,
+    /// Its columns.
+    pub(crate) schema: SchemaRef,
+    /// Its rows.
+    pub(crate) batches: Vec<RecordBatch>,
 }
 
 impl RunOptions {
@@ -59,7 +73,14 @@ impl RunOptions {
             memory_bytes_max: MEMORY_BYTES_MAX,
             on_damage: options.on_damage,
             system: SystemTables { engine: Arc::clone(engine) },
+            tables: Arc::from([]),
         }
+    }
+
+    /// With rows that stand in the statement.
+    pub(crate) fn with_tables(mut self, tables: Vec<RowTable>) -> Self {
+        self.tables = tables.into();
+        self
     }
 }
 
@@ -241,6 +262,7 @@ async fn plan(
 fn read_only(statement: DataFusionStatement, snapshot: &Snapshot, namespace: &str) -> Result<DataFusionStatement> {
     match statement {
         DataFusionStatement::Statement(mut inner) if matches!(*inner, SqlStatement::Query(_)) => {
+            nest_asof_joins(&mut inner);
             settle_names(&mut inner, snapshot, namespace);
             Ok(DataFusionStatement::Statement(inner))
         }

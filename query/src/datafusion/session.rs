@@ -7,13 +7,16 @@ use datafusion::execution::context::SessionContext;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use datafusion::prelude::SessionConfig;
 use lynxstore_storage::snapshot::Snapshot;
 
+use super::asof_join::{AsofPlanner, AsofRelations, PushFilterBelowAsof};
 use super::catalog::{CATALOG, SnapshotCatalog};
 use super::error::from_datafusion;
 use super::first_last::{End, FirstLast};
+use super::lttb::Lttb;
+use super::moving_avg::MovingAvg;
 use super::run::RunOptions;
 use super::time_bucket::TimeBucket;
 use crate::error::Result;
@@ -23,11 +26,20 @@ const BATCH_ROWS: usize = 8_192;
 
 /// DataFusion's functions and rules with ours added; every session starts from it.
 static TEMPLATE: LazyLock<SessionState> = LazyLock::new(|| {
-    let mut state = SessionStateBuilder::new().with_default_features().build();
-    let is_registered = state.register_udf(Arc::new(ScalarUDF::from(TimeBucket::new()))).is_ok()
+    let mut state = SessionStateBuilder::new()
+        .with_default_features()
+        .with_relation_planners(vec![Arc::new(AsofRelations)])
+        .with_optimizer_rule(Arc::new(PushFilterBelowAsof))
+        .with_query_planner(Arc::new(AsofPlanner))
+        .build();
+    let is_registered = [TimeBucket::bucket(), TimeBucket::trunc_in_zone()]
+        .into_iter()
+        .all(|function| state.register_udf(Arc::new(ScalarUDF::from(function))).is_ok())
         && [End::First, End::Last]
             .into_iter()
-            .all(|end| state.register_udaf(Arc::new(AggregateUDF::from(FirstLast::new(end)))).is_ok());
+            .all(|end| state.register_udaf(Arc::new(AggregateUDF::from(FirstLast::new(end)))).is_ok())
+        && state.register_udaf(Arc::new(AggregateUDF::from(Lttb::new()))).is_ok()
+        && state.register_udwf(Arc::new(WindowUDF::from(MovingAvg::new()))).is_ok();
     assert!(is_registered, "a session state takes every function");
     state
 });
@@ -54,6 +66,7 @@ pub(super) fn session(snapshot: Snapshot, options: &RunOptions) -> Result<Sessio
         file_access: options.file_access,
         on_damage: options.on_damage,
         system: options.system.clone(),
+        tables: Arc::clone(&options.tables),
     };
     let state = SessionStateBuilder::new_from_existing(TEMPLATE.clone())
         .with_config(config)

@@ -13,15 +13,16 @@ use arrow::array::{
 use arrow::compute::concat;
 use arrow::datatypes::Int32Type;
 use lynxstore_storage::encoding::Validity;
-use lynxstore_storage::snapshot::{Block, BlockTimes, TagValues};
+use lynxstore_storage::snapshot::{Block, BlockTimes, Piece, TagValues};
 use lynxstore_storage::types::{FieldType, TimeRange};
 
 use super::context::ExecContext;
+use super::expr::evaluate_mask;
 use super::field_filter::{FieldFilter, Selection};
 use super::row_mask::RowMask;
 use super::source::{ColumnPlace, Source, place_of, take_rows};
 use crate::error::{Error, Result};
-use crate::plan::SelectPlan;
+use crate::plan::{Expr, SelectPlan};
 
 /// Rows of a batch: enough to pay for a call of a kernel, few enough to stay in the second-level cache.
 pub(crate) const BATCH_ROWS: usize = 16 * 1024;
@@ -110,6 +111,101 @@ impl<'a> BatchScan<'a> {
             let _last = sink(finish(&mut builders, &self.columns, &mut times, &mut rows)?)?;
         }
         Ok(())
+    }
+
+    /// The rows of a block of a series that pass the field predicates and are of `range`, with their times; `None` when
+    /// there are none.
+    pub(crate) fn block_rows(
+        &self,
+        series: usize,
+        block: &mut Block<'_>,
+        range: TimeRange,
+    ) -> Result<Option<Batch>> {
+        let mut positions = match self.filter.select(block)? {
+            Selection::Nothing => return Ok(None),
+            Selection::All => None,
+            Selection::Some(mask) => Some(positions_of(&mask)),
+        };
+        if !range.covers(block.time_bounds()?) {
+            let len = block.len() as u32;
+            let times = block.times()?;
+            let is_wanted = |row: &u32| range.contains(times.get(*row as usize));
+            positions = Some(match positions {
+                None => (0..len).filter(is_wanted).collect(),
+                Some(positions) => positions.into_iter().filter(is_wanted).collect(),
+            });
+        }
+        let mut rows = positions.as_ref().map_or(block.len(), Vec::len);
+        if rows == 0 {
+            return Ok(None);
+        }
+        let mut builders: Vec<ColumnBuilder> = self.columns.iter().map(ColumnBuilder::new).collect();
+        for (builder, column) in builders.iter_mut().zip(&self.columns) {
+            builder.append(column, series, block, positions.as_deref())?;
+        }
+        let mut times = Vec::with_capacity(rows);
+        let len = block.len();
+        append_times(&mut times, block.times()?, len, positions.as_deref());
+        finish(&mut builders, &self.columns, &mut Some(times), &mut rows).map(Some)
+    }
+
+    /// The last row of every series that passes the field predicates and `residual`, with its time, and the series that
+    /// have one. Each series is read from its end, up to that row.
+    pub(crate) fn last_rows(
+        &self,
+        series: Range<usize>,
+        residual: Option<&Expr>,
+        context: &ExecContext<'_>,
+    ) -> Result<(Batch, Vec<usize>)> {
+        let mut scan = self.source.set.scan(&self.source.fields, self.source.range);
+        let mut builders: Vec<ColumnBuilder> = self.columns.iter().map(ColumnBuilder::new).collect();
+        let mut times = Some(Vec::new());
+        let mut found = Vec::new();
+        for index in series {
+            context.cancellation.check()?;
+            scan.open(index)?;
+            while let Some(piece) = scan.next_piece_back()? {
+                context.cancellation.check()?;
+                let Piece::Block(mut block) = piece else {
+                    return Err(Error::execution("a scan of rows serves something else"));
+                };
+                let Some(row) = self.last_row(index, &mut block, residual)? else { continue };
+                for (builder, column) in builders.iter_mut().zip(&self.columns) {
+                    builder.append(column, index, &mut block, Some(&[row]))?;
+                }
+                if let Some(times) = &mut times {
+                    times.push(block.times()?.get(row as usize));
+                }
+                found.push(index);
+                break;
+            }
+        }
+        let mut rows = found.len();
+        Ok((finish(&mut builders, &self.columns, &mut times, &mut rows)?, found))
+    }
+
+    /// The last row of a block that passes.
+    fn last_row(&self, series: usize, block: &mut Block<'_>, residual: Option<&Expr>) -> Result<Option<u32>> {
+        let positions = match self.filter.select(block)? {
+            Selection::Nothing => return Ok(None),
+            Selection::All => None,
+            Selection::Some(mask) => Some(positions_of(&mask)),
+        };
+        let last = positions.as_ref().map_or(block.len(), Vec::len).checked_sub(1);
+        let last = match residual {
+            None => last,
+            Some(condition) => {
+                let mut builders: Vec<ColumnBuilder> = self.columns.iter().map(ColumnBuilder::new).collect();
+                for (builder, column) in builders.iter_mut().zip(&self.columns) {
+                    builder.append(column, series, block, positions.as_deref())?;
+                }
+                let mut rows = last.map_or(0, |last| last + 1);
+                let batch = finish(&mut builders, &self.columns, &mut None, &mut rows)?;
+                let mask = evaluate_mask(condition, &batch.columns, batch.rows)?;
+                (0..batch.rows).rev().find(|row| mask.value(*row))
+            }
+        };
+        Ok(last.map(|last| positions.map_or(last as u32, |positions| positions[last])))
     }
 }
 

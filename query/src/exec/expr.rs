@@ -96,7 +96,7 @@ pub(crate) fn evaluate(expr: &Expr, columns: &[ArrayRef], rows: usize) -> Result
             None => Err(Error::execution("a column is missing from the plan")),
         },
         Expr::Literal(value, data_type) => Ok(ColumnValue::Scalar(value.to_array(data_type))),
-        Expr::Aggregate(..) => Err(Error::execution("an aggregate stands outside a grouping")),
+        Expr::Aggregate(..) | Expr::Fill(..) => Err(Error::execution("an aggregate stands outside a grouping")),
         Expr::Arithmetic(..) | Expr::Compare(..) | Expr::And(..) | Expr::Or(..) | Expr::Concat(..) => {
             evaluate_chain(expr, columns, rows)
         }

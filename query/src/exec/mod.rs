@@ -10,7 +10,9 @@ mod case;
 mod context;
 mod expr;
 mod field_filter;
+mod gapfill;
 mod hash_aggregate;
+mod latest;
 mod project;
 mod result;
 mod row_mask;
@@ -23,6 +25,7 @@ mod sort;
 mod source;
 mod states;
 mod tag_groups;
+mod time_order;
 
 pub(crate) use context::{ExecContext, Workers};
 pub(crate) use expr::evaluate_constant;

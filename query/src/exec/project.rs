@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::plan::{Expr, OutputColumn, SelectPlan};
 
 /// Rows beyond the wanted ones that are kept before an ordered result is cut back.
-const SORT_SLACK_ROWS: usize = if cfg!(test) { 64 } else { 64 * 1024 };
+pub(crate) const SORT_SLACK_ROWS: usize = if cfg!(test) { 64 } else { 64 * 1024 };
 
 /// The rows of a plan without grouping; sorted when the plan asks for it, the offset not yet cut off.
 pub(crate) fn project(plan: &SelectPlan, source: &Source, context: &ExecContext<'_>) -> Result<Vec<RecordBatch>> {

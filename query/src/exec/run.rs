@@ -1,5 +1,5 @@
-//! Runs a bound query: scan and grouping by the fastest way that its shape allows, then HAVING, projection, DISTINCT,
-//! ORDER BY and LIMIT.
+//! Runs a bound query: scan and grouping by the fastest way that its shape allows, then gaps, HAVING, projection,
+//! DISTINCT, ORDER BY and LIMIT.
 
 use std::sync::Arc;
 
@@ -10,13 +10,16 @@ use lynxstore_storage::snapshot::TableSnapshot;
 use super::batch_scan::Batch;
 use super::context::ExecContext;
 use super::expr::evaluate_mask;
+use super::gapfill::fill_gaps;
 use super::hash_aggregate;
+use super::latest::latest_rows;
 use super::project::{filter_columns, project, project_batch};
 use super::result::{projection_schema, record_batch};
 use super::series_aggregate::{self, SeriesGrouping, SeriesGroups, SeriesKeyPart};
 use super::sort::sort_batches;
 use super::source::Source;
 use super::states::GroupStates;
+use super::time_order::{TimeEnd, project_from_end};
 use crate::error::{Error, Result};
 use crate::plan::{Aggregation, Bucket, Expr, SelectPlan};
 
@@ -28,7 +31,14 @@ pub(crate) fn run_select(
 ) -> Result<Vec<RecordBatch>> {
     let batches = match (table, &plan.aggregation) {
         (None, _) => run_constant(plan)?,
-        (Some(table), None) => project(plan, &Source::open(plan, table)?, context)?,
+        (Some(table), None) => {
+            let source = Source::open(plan, table)?;
+            match (&plan.latest, TimeEnd::of(plan)) {
+                (Some(tags), _) => latest_rows(plan, tags, &source, context)?,
+                (None, Some(end)) => project_from_end(plan, end, &source, context)?,
+                (None, None) => project(plan, &source, context)?,
+            }
+        }
         (Some(table), Some(aggregation)) => {
             let source = Source::open(plan, table)?;
             let (columns, groups) = match SeriesGrouping::of(plan, aggregation) {
@@ -37,6 +47,10 @@ pub(crate) fn run_select(
                     group_columns(plan, aggregation, &grouping, &groups)
                 }
                 None => hash_aggregate::aggregate(plan, aggregation, &source, context)?,
+            };
+            let (columns, groups) = match &plan.gapfill {
+                Some(gapfill) => fill_gaps(gapfill, aggregation.keys.len(), columns, groups, context)?,
+                None => (columns, groups),
             };
             project_groups(plan, columns, groups)?
         }

@@ -9,9 +9,7 @@ use super::source::Source;
 use super::states::{ColumnStates, GroupStates, StateKind};
 use crate::error::{Error, Result};
 use crate::options::RollupMode;
-use crate::plan::{AggregateFunction, Bucket, SelectPlan};
-
-const DAY_NS: i64 = 86_400_000_000_000;
+use crate::plan::{AggregateFunction, SelectPlan};
 
 /// What a grouping asks of rollups; `None` when only rows answer it.
 pub(crate) fn rollup_use(
@@ -25,9 +23,10 @@ pub(crate) fn rollup_use(
     }
     let cuts = match grouping.bucket {
         None => TimeCuts::Nowhere,
-        Some(Bucket::Fixed { width_ns, offset_ns }) => TimeCuts::Every { unit_ns: width_ns, offset_ns },
-        // Months start with a day.
-        Some(Bucket::Months { .. }) => TimeCuts::Every { unit_ns: DAY_NS, offset_ns: 0 },
+        Some(bucket) => {
+            let (unit_ns, offset_ns) = bucket.grid(|| source.row_range());
+            TimeCuts::Every { unit_ns, offset_ns }
+        }
     };
     let mut times = grouping.bucket.is_some();
     let mut needs = vec![RollupNeeds::default(); source.fields.len()];

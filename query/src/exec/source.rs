@@ -79,6 +79,16 @@ impl Source {
         self.fields.binary_search(&field).map_err(|_| Error::execution("a field is missing from the scan"))
     }
 
+    /// The times that rows can have: the range of the plan may be years wide over an hour of rows.
+    pub(crate) fn row_range(&self) -> TimeRange {
+        let mut rows = TimeRange { start_ns: i64::MAX, end_ns: i64::MIN };
+        for series in self.set.iter() {
+            let series = series.time_bounds();
+            rows = TimeRange { start_ns: rows.start_ns.min(series.start_ns), end_ns: rows.end_ns.max(series.end_ns) };
+        }
+        self.range.intersect(rows)
+    }
+
     /// Splits the series into at most `threads` runs of about equal work, one when there is little.
     pub(crate) fn partitions(&self, threads: usize, work: Work) -> Vec<Range<usize>> {
         let series = self.set.len();

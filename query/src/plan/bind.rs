@@ -9,6 +9,7 @@ use sqlparser::ast::{self, BinaryOperator, CastKind, UnaryOperator, Value};
 
 use super::coerce::{self, TIME_TYPE, is_text};
 use super::expr::{Aggregate, ArithmeticOp, CompareOp, Expr};
+use super::gapfill::GapCalls;
 use crate::error::{Error, Result};
 use crate::exec::evaluate_constant;
 use crate::scalar::Scalar;
@@ -26,6 +27,8 @@ pub(crate) struct Binder<'a> {
     pub(super) aliases: Vec<(String, &'a ast::Expr)>,
     /// Aggregates seen so far; `None` where the clause allows none.
     pub(super) aggregates: Option<Vec<Aggregate>>,
+    /// What is said of gaps.
+    pub(super) gaps: GapCalls,
 }
 
 /// Binds an expression without columns and evaluates it.
@@ -44,7 +47,7 @@ pub(crate) fn bind_condition_of(table: &TableSchema, expr: &ast::Expr, params: &
 impl<'a> Binder<'a> {
     /// A binder for one statement; `table` comes with the name that may qualify its columns.
     pub(crate) fn new(table: Option<(&'a TableSchema, String)>, params: &'a [Scalar], now_ns: i64) -> Self {
-        Self { table, params, now_ns, uses_now: false, aliases: Vec::new(), aggregates: None }
+        Self { table, params, now_ns, uses_now: false, aliases: Vec::new(), aggregates: None, gaps: GapCalls::default() }
     }
 
     /// Binds one expression.

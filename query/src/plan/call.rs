@@ -1,16 +1,16 @@
-//! Binds function calls: aggregates, time buckets, `now()` and scalar functions.
+//! Binds function calls: aggregates, `now()` and scalar functions; those of time buckets and gaps have files of their own.
 
 use arrow::datatypes::DataType;
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments};
 
 use super::bind::{Binder, fold};
-use super::bucket::Bucket;
-use super::coerce::{self, TIME_TYPE};
+use super::coerce;
 use super::expr::{Aggregate, AggregateFunction, Expr};
 use super::function::ScalarFunction;
+use super::gapfill::FillMethod;
 use crate::error::{Error, Result};
-use crate::scalar::{Interval, Scalar};
-use crate::sql::{fold_ident, parse_interval};
+use crate::scalar::Scalar;
+use crate::sql::fold_ident;
 
 /// The arguments of a call.
 enum Arguments<'a> {
@@ -44,7 +44,10 @@ impl<'a> Binder<'a> {
         match name.as_str() {
             "now" | "current_timestamp" if arguments.is_empty() => Ok(self.now()),
             "time_bucket" | "date_bin" => self.bind_bucket(&name, &arguments),
+            "time_bucket_gapfill" => self.bind_gapfill(&name, &arguments),
             "date_trunc" => self.bind_trunc(&arguments),
+            "locf" => self.bind_fill(&name, FillMethod::Locf, &arguments),
+            "interpolate" => self.bind_fill(&name, FillMethod::Interpolate, &arguments),
             _ => self.bind_scalar_function(&name, arguments),
         }
     }
@@ -125,65 +128,6 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn bind_bucket(&mut self, name: &str, arguments: &[&'a ast::Expr]) -> Result<Expr> {
-        let (width, time, origin) = match arguments {
-            [width, time] => (width, time, None),
-            [width, time, origin] => (width, time, Some(origin)),
-            _ => {
-                let given = arguments.len();
-                return Err(Error::plan(format!(
-                    "{name} takes (width, time [, origin]), {given} arguments were given"
-                )));
-            }
-        };
-        let width = match self.bind(width)? {
-            Expr::Literal(Scalar::Interval(interval), _) => interval,
-            Expr::Literal(Scalar::Text(text), _) => parse_interval(&text)?,
-            _ => return Err(Error::unsupported(format!("{name} with a width that is no constant interval"))),
-        };
-        let origin_ns = match origin {
-            None => 0,
-            Some(origin) => match self.bind(origin)?.cast(&TIME_TYPE) {
-                Expr::Literal(Scalar::Time(time_ns), _) => time_ns,
-                Expr::Cast { expr, .. } => match *expr {
-                    Expr::Literal(Scalar::Text(text), _) => crate::sql::parse_timestamp(&text)?,
-                    _ => return Err(Error::unsupported(format!("{name} with an origin that is no constant time"))),
-                },
-                _ => return Err(Error::unsupported(format!("{name} with an origin that is no constant time"))),
-            },
-        };
-        let bucket = bucket_of(name, width, origin_ns)?;
-        let time = self.bind(time)?;
-        match time.data_type() {
-            DataType::Timestamp(..) => Ok(fold(Expr::TimeBucket(bucket, Box::new(time)))),
-            DataType::Utf8 => {
-                let Expr::Literal(Scalar::Text(text), _) = &time else {
-                    return Err(Error::unsupported(format!("{name} of text")));
-                };
-                let time = Expr::literal(Scalar::Time(crate::sql::parse_timestamp(text)?));
-                Ok(fold(Expr::TimeBucket(bucket, Box::new(time))))
-            }
-            other => Err(Error::unsupported(format!("{name} of {other}"))),
-        }
-    }
-
-    fn bind_trunc(&mut self, arguments: &[&'a ast::Expr]) -> Result<Expr> {
-        let [unit, time] = arguments else {
-            return Err(Error::plan("date_trunc takes (unit, time)"));
-        };
-        let Expr::Literal(Scalar::Text(unit), _) = self.bind(unit)? else {
-            return Err(Error::unsupported("date_trunc with a unit that is no constant"));
-        };
-        let Some(bucket) = Bucket::from_unit(&unit) else {
-            return Err(Error::unsupported(format!("date_trunc to '{unit}'")));
-        };
-        let time = self.bind(time)?;
-        match time.data_type() {
-            DataType::Timestamp(..) => Ok(fold(Expr::TimeBucket(bucket, Box::new(time)))),
-            other => Err(Error::unsupported(format!("date_trunc of {other}"))),
-        }
-    }
-
     /// Binds FLOOR and CEIL, for which SQL has a syntax of its own.
     pub(super) fn bind_rounding(&mut self, name: &str, expr: &'a ast::Expr, kind: &ast::CeilFloorKind) -> Result<Expr> {
         match kind {
@@ -242,14 +186,4 @@ fn arguments<'a>(function: &'a ast::Function, name: &str) -> Result<Arguments<'a
         }
     }
     Ok(Arguments::List(arguments))
-}
-
-fn bucket_of(name: &str, width: Interval, origin_ns: i64) -> Result<Bucket> {
-    if width.months > 0 && width.days == 0 && width.nanos == 0 {
-        return Ok(Bucket::months(width.months, origin_ns));
-    }
-    match width.fixed_ns() {
-        Some(width_ns) if width_ns > 0 => Ok(Bucket::fixed(width_ns, origin_ns)),
-        _ => Err(Error::plan(format!("the width of {name} must be positive, and months stand alone"))),
-    }
 }

@@ -16,6 +16,8 @@ pub(crate) enum Expr {
     Literal(Scalar, DataType),
     /// The result of an aggregate, by its place in the plan's list; gone once the plan is bound.
     Aggregate(usize, DataType),
+    /// The result of `locf` or `interpolate`, by its place in the plan's list; gone once the plan is bound.
+    Fill(usize, DataType),
     /// `+ - * / %`, with the type of the result.
     Arithmetic(ArithmeticOp, Box<Expr>, Box<Expr>, DataType),
     /// `-x`.
@@ -139,6 +141,7 @@ impl Expr {
             Self::Column(_, data_type)
             | Self::Literal(_, data_type)
             | Self::Aggregate(_, data_type)
+            | Self::Fill(_, data_type)
             | Self::Arithmetic(_, _, _, data_type)
             | Self::Call(_, _, data_type)
             | Self::Cast { to: data_type, .. } => data_type.clone(),
@@ -177,7 +180,7 @@ impl Expr {
     /// Calls `visit` for the expressions directly below.
     pub(crate) fn for_each_child<'a>(&'a self, mut visit: impl FnMut(&'a Self)) {
         match self {
-            Self::Column(..) | Self::Literal(..) | Self::Aggregate(..) => {}
+            Self::Column(..) | Self::Literal(..) | Self::Aggregate(..) | Self::Fill(..) => {}
             Self::Arithmetic(_, left, right, _)
             | Self::Compare(_, left, right)
             | Self::And(left, right)
@@ -206,7 +209,7 @@ impl Expr {
     /// Calls `visit` for the expressions directly below, to change them.
     pub(crate) fn for_each_child_mut<E>(&mut self, mut visit: impl FnMut(&mut Self) -> Result<(), E>) -> Result<(), E> {
         match self {
-            Self::Column(..) | Self::Literal(..) | Self::Aggregate(..) => Ok(()),
+            Self::Column(..) | Self::Literal(..) | Self::Aggregate(..) | Self::Fill(..) => Ok(()),
             Self::Arithmetic(_, left, right, _)
             | Self::Compare(_, left, right)
             | Self::And(left, right)

@@ -3,16 +3,24 @@
 
 mod bind;
 mod bucket;
+mod bucket_call;
+mod bucket_spec;
 mod call;
 mod coerce;
 mod expr;
 mod function;
+mod gapfill;
+mod latest;
 mod predicate;
 mod select;
+mod zone;
 
 pub(crate) use bind::{bind_condition_of, bind_constant};
 pub(crate) use bucket::Bucket;
+#[cfg(feature = "datafusion")]
+pub(crate) use bucket_spec::{BucketSpec, trunc_bucket};
 pub(crate) use expr::{Aggregate, AggregateFunction, ArithmeticOp, CompareOp, Expr};
 pub(crate) use function::ScalarFunction;
+pub(crate) use gapfill::{Fill, FillMethod, GapFill};
 pub(crate) use predicate::{FieldBound, FieldTerm, ScanFilter, TagPredicate, ordered};
 pub(crate) use select::{Aggregation, OutputColumn, SelectPlan, SortKey, bind_query, query_table};

@@ -6,6 +6,7 @@ mod create_table;
 mod delete;
 mod interval;
 mod parser;
+mod series_syntax;
 mod split;
 mod statement;
 
@@ -13,6 +14,8 @@ pub(crate) use interval::{parse_interval, parse_timestamp};
 #[cfg(test)]
 pub(crate) use parser::parse_condition;
 pub(crate) use parser::{fold_ident, parse_statement, table_name};
+#[cfg(feature = "datafusion")]
+pub(crate) use series_syntax::ASOF_CALL;
 pub(crate) use split::split_statements;
 pub(crate) use statement::{
     AlterTable, ColumnAddition, Delete, Insert, InsertSource, Statement, TableAction, TableName,

@@ -10,7 +10,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::statement::{Insert, InsertSource, Statement, TableName};
-use super::{alter_table, copy, create_table, delete};
+use super::{alter_table, copy, create_table, delete, series_syntax};
 use crate::error::{Error, Result};
 
 /// The dialect of every statement, the one that DataFusion uses by default.
@@ -38,6 +38,7 @@ const POSTFIX_WEIGHT: usize = 4;
 pub(crate) fn parse_statement(sql: &str) -> Result<Statement> {
     let tokens = Tokenizer::new(&DIALECT, sql).tokenize_with_location().map_err(|error| syntax_error(error.into()))?;
     check_chains(&tokens)?;
+    let tokens = series_syntax::rewrite(tokens)?;
     let mut parser = Parser::new(&DIALECT).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
     while parser.consume_token(&Token::SemiColon) {}
     if parser.peek_token().token == Token::EOF {

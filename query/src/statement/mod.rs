@@ -5,6 +5,8 @@ mod alter_table;
 mod copy;
 mod delete;
 mod explain;
+#[cfg(feature = "datafusion")]
+mod filled_tables;
 mod insert;
 mod prepared;
 mod query_engine;
@@ -15,6 +17,8 @@ mod select;
 mod differential;
 #[cfg(test)]
 mod rollup_tests;
+#[cfg(test)]
+mod series_tests;
 #[cfg(test)]
 mod tests;
 

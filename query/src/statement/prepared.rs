@@ -47,7 +47,7 @@ impl PreparedStatement {
     pub fn execute_with(&self, params: &[Scalar], cancellation: &Cancellation) -> Result<QueryOutput> {
         let run = Run { shared: &self.shared, params, cancellation };
         match &self.statement {
-            Statement::Query(query) if params.is_empty() => run.select(query, &self.sql, Some(&self.plan)),
+            Statement::Query(query) if params.is_empty() => run.select(query, Some(&self.plan)),
             statement => run.execute(statement, &self.sql),
         }
     }

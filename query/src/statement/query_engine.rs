@@ -86,7 +86,7 @@ impl Run<'_> {
     /// Runs a parsed statement; `sql` is its text, for DataFusion.
     pub(super) fn execute(&self, statement: &Statement, sql: &str) -> Result<QueryOutput> {
         match statement {
-            Statement::Query(query) => self.select(query, sql, None),
+            Statement::Query(query) => self.select(query, None),
             Statement::Explain(query) => self.explain(query),
             Statement::CreateTable { spec, if_not_exists } => self.create_table(spec, *if_not_exists),
             Statement::DropTable { names, if_exists } => self.drop_tables(names, *if_exists),

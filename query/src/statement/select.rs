@@ -18,11 +18,10 @@ use crate::system;
 pub(super) type Planned = (Arc<SelectPlan>, Option<TableSnapshot>);
 
 impl Run<'_> {
-    /// Runs a query; `sql` is its text. `kept` holds a plan from one run to the next.
+    /// Runs a query. `kept` holds a plan from one run to the next.
     pub(super) fn select(
         &self,
         query: &Query,
-        sql: &str,
         kept: Option<&Mutex<Option<Arc<SelectPlan>>>>,
     ) -> Result<QueryOutput> {
         let snapshot = self.shared.engine.snapshot();
@@ -31,7 +30,7 @@ impl Run<'_> {
             Ok(QueryOutput { schema: Arc::clone(&plan.schema), batches, rows_affected: None, route: Route::Vectorized })
         });
         match vectorized {
-            Err(error @ Error::Unsupported { .. }) => self.datafusion(&snapshot, sql, error),
+            Err(error @ Error::Unsupported { .. }) => self.general_query(&snapshot, query, error),
             result => result,
         }
     }
@@ -72,7 +71,7 @@ impl Run<'_> {
 
     /// Runs a query that is part of another statement.
     pub(super) fn nested_select(&self, query: &Query) -> Result<QueryOutput> {
-        self.select(query, &query.to_string(), None)
+        self.select(query, None)
     }
 
     /// A statement of which only DataFusion may make sense.
@@ -82,6 +81,25 @@ impl Run<'_> {
             hint: "see the SQL reference for what is; LynxStore stores rows through INSERT, COPY and its API".into(),
         };
         self.datafusion(&self.shared.engine.snapshot(), sql, unsupported)
+    }
+
+    /// Hands a query to DataFusion, or fails with the reason why the vectorized executor did not take it.
+    #[cfg(feature = "datafusion")]
+    fn general_query(&self, snapshot: &Snapshot, query: &Query, reason: Error) -> Result<QueryOutput> {
+        use crate::datafusion::{RunOptions, SqlInput, run};
+
+        tracing::debug!(%reason, "the query goes to DataFusion");
+        let mut query = Box::new(query.clone());
+        let tables = self.replace_filled(&mut query, snapshot, &reason)?;
+        let options = RunOptions::new(&self.shared.options, &self.shared.engine).with_tables(tables);
+        let rows = run(snapshot, SqlInput::Query(query), self.params, &options, self.cancellation)?;
+        Ok(QueryOutput { schema: rows.schema, batches: rows.batches, rows_affected: None, route: Route::DataFusion })
+    }
+
+    /// Fails with the reason why the vectorized executor did not take a query.
+    #[cfg(not(feature = "datafusion"))]
+    fn general_query(&self, _snapshot: &Snapshot, _query: &Query, reason: Error) -> Result<QueryOutput> {
+        Err(reason)
     }
 
     /// Hands a statement to DataFusion, or fails with the reason why the vectorized executor did not take it.
