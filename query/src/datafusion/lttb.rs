@@ -7,9 +7,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, ListArray, StructArray, TimestampNanosecondArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray, StructArray, TimestampNanosecondArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Float64Type, Int64Type, TimestampNanosecondType};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};

@@ -70,7 +70,8 @@ impl PartitionEvaluator for Evaluator {
         let Some(values) = values.first().and_then(|values| values.as_primitive_opt::<Float64Type>()) else {
             return exec_err!("{NAME} works on numbers");
         };
-        let values: Vec<Option<f64>> = (0..num_rows).map(|row| values.is_valid(row).then(|| values.value(row))).collect();
+        let values: Vec<Option<f64>> =
+            (0..num_rows).map(|row| values.is_valid(row).then(|| values.value(row))).collect();
         Ok(Arc::new(Float64Array::from(moving_averages(&values, self.rows))))
     }
 }
@@ -120,8 +121,7 @@ mod tests {
         for rows in [1, 2, 3, 5, 7, 49, 50, 51, usize::MAX] {
             let averages = moving_averages(&values, rows);
             for row in 0..values.len() {
-                let window: Vec<f64> =
-                    values[(row + 1).saturating_sub(rows)..=row].iter().flatten().copied().collect();
+                let window: Vec<f64> = values[(row + 1).saturating_sub(rows)..=row].iter().flatten().copied().collect();
                 let expected = (!window.is_empty()).then(|| window.iter().sum::<f64>() / window.len() as f64);
                 assert_eq!(averages[row], expected, "{rows} {row}");
             }

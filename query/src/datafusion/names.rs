@@ -99,7 +99,9 @@ impl Names {
 /// Gives `date_trunc` with a zone the name under which it is known.
 fn name_trunc_in_zone(function: &mut Function) {
     let [ObjectNamePart::Identifier(name)] = function.name.0.as_mut_slice() else { return };
-    if fold_ident(name) == "date_trunc" && matches!(&function.args, FunctionArguments::List(list) if list.args.len() == 3) {
+    if fold_ident(name) == "date_trunc"
+        && matches!(&function.args, FunctionArguments::List(list) if list.args.len() == 3)
+    {
         *name = Ident::new(TRUNC_IN_ZONE);
     }
 }

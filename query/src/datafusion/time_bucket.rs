@@ -75,7 +75,9 @@ impl ScalarUDFImpl for TimeBucket {
             (Call::Trunc, _) => return plan_err!("date_trunc takes (unit, time [, zone]), unit and zone as text"),
             (Call::Bucket, _) => {
                 let given = types.len();
-                return plan_err!("{name} takes (width, time [, origin] [, zone] [, offset]), {given} arguments were given");
+                return plan_err!(
+                    "{name} takes (width, time [, origin] [, zone] [, offset]), {given} arguments were given"
+                );
             }
         };
         let width = match width {

@@ -115,12 +115,7 @@ impl<'a> BatchScan<'a> {
 
     /// The rows of a block of a series that pass the field predicates and are of `range`, with their times; `None` when
     /// there are none.
-    pub(crate) fn block_rows(
-        &self,
-        series: usize,
-        block: &mut Block<'_>,
-        range: TimeRange,
-    ) -> Result<Option<Batch>> {
+    pub(crate) fn block_rows(&self, series: usize, block: &mut Block<'_>, range: TimeRange) -> Result<Option<Batch>> {
         let mut positions = match self.filter.select(block)? {
             Selection::Nothing => return Ok(None),
             Selection::All => None,

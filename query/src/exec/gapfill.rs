@@ -172,7 +172,8 @@ fn interpolate(values: &ArrayRef, fill: &Fill, plan: &FilledRows) -> ArrayRef {
         for row in group.clone().filter(|row| values.is_valid(*row)) {
             if let Some(before) = before.filter(|before| before + 1 < row && plan.is_within(fill, *before, row)) {
                 let (from, to) = (values.value(before), values.value(row));
-                let apart = |row: usize| plan.starts_ns[row].wrapping_sub(plan.starts_ns[before]).cast_unsigned() as f64;
+                let apart =
+                    |row: usize| plan.starts_ns[row].wrapping_sub(plan.starts_ns[before]).cast_unsigned() as f64;
                 for (gap, value) in filled.iter_mut().enumerate().take(row).skip(before + 1) {
                     let share = apart(gap) / apart(row);
                     *value = Some(from * (1.0 - share) + to * share);

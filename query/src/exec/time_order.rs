@@ -102,7 +102,12 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    fn read(mut self, series: Range<usize>, scan: &BatchScan<'_>, context: &ExecContext<'_>) -> Result<Vec<RecordBatch>> {
+    fn read(
+        mut self,
+        series: Range<usize>,
+        scan: &BatchScan<'_>,
+        context: &ExecContext<'_>,
+    ) -> Result<Vec<RecordBatch>> {
         let range = self.source.range;
         let rank_of = |index: usize| self.end.best_rank(self.source.set.get(index).time_bounds().intersect(range));
         let mut order: Vec<(i64, usize)> = series.map(|index| (rank_of(index), index)).collect();

@@ -47,7 +47,15 @@ pub(crate) fn bind_condition_of(table: &TableSchema, expr: &ast::Expr, params: &
 impl<'a> Binder<'a> {
     /// A binder for one statement; `table` comes with the name that may qualify its columns.
     pub(crate) fn new(table: Option<(&'a TableSchema, String)>, params: &'a [Scalar], now_ns: i64) -> Self {
-        Self { table, params, now_ns, uses_now: false, aliases: Vec::new(), aggregates: None, gaps: GapCalls::default() }
+        Self {
+            table,
+            params,
+            now_ns,
+            uses_now: false,
+            aliases: Vec::new(),
+            aggregates: None,
+            gaps: GapCalls::default(),
+        }
     }
 
     /// Binds one expression.

@@ -78,7 +78,8 @@ fn sorts_by<'a>(binder: &mut Binder<'a>, query: &'a Query, tags: &[usize]) -> Re
 /// The partition and the order of `row_number() OVER (...) = 1`.
 fn row_number_is_one(condition: &ast::Expr) -> Option<(&Vec<ast::Expr>, &[ast::OrderByExpr])> {
     let ast::Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = condition else { return None };
-    let is_one = matches!(&**right, ast::Expr::Value(one) if matches!(&one.value, Value::Number(text, _) if text == "1"));
+    let is_one =
+        matches!(&**right, ast::Expr::Value(one) if matches!(&one.value, Value::Number(text, _) if text == "1"));
     let ast::Expr::Function(function) = &**left else { return None };
     let name = match function.name.0.as_slice() {
         [part] => part.as_ident().map(fold_ident)?,

@@ -72,8 +72,9 @@ impl Zone {
 
     /// The first time at which clocks read `reading_ns` or more.
     pub(crate) fn first_time_of(self, reading_ns: i64) -> i64 {
-        if reading_ns == i64::MIN {
-            return i64::MIN;
+        // Readings beyond the range of time were clamped to its ends.
+        if matches!(reading_ns, i64::MIN | i64::MAX) {
+            return reading_ns;
         }
         let spans = self.spans;
         let span = spans.readings_before_ns[1..].partition_point(|before| *before < reading_ns);

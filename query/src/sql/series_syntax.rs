@@ -21,8 +21,21 @@ const REWRITES_MAX: usize = 64;
 
 /// Words that end a FROM clause or a join in it.
 const CLAUSES: [&str; 15] = [
-    "WHERE", "GROUP", "HAVING", "QUALIFY", "WINDOW", "ORDER", "LIMIT", "OFFSET", "FETCH", "UNION", "EXCEPT",
-    "INTERSECT", "FOR", "LATEST", "SETTINGS",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "QUALIFY",
+    "WINDOW",
+    "ORDER",
+    "LIMIT",
+    "OFFSET",
+    "FETCH",
+    "UNION",
+    "EXCEPT",
+    "INTERSECT",
+    "FOR",
+    "LATEST",
+    "SETTINGS",
 ];
 
 /// Words that begin the next join.
@@ -118,7 +131,8 @@ fn asof_join(tokens: &[TokenWithSpan], at: usize) -> Result<Option<Edit>> {
     ends.extend(JOINS);
     let condition = end_of(tokens, next, &ends);
     let missing = || Error::Parse {
-        message: "an ASOF JOIN needs a condition: ON a.host = b.host AND a.time >= b.time, or USING (host, time)".into(),
+        message: "an ASOF JOIN needs a condition: ON a.host = b.host AND a.time >= b.time, or USING (host, time)"
+            .into(),
     };
     let is_match = word(condition, "MATCH_CONDITION");
     if !is_match && !word(condition, "ON") && !word(condition, "USING") {
@@ -230,7 +244,8 @@ mod tests {
     #[test]
     fn latest_on_becomes_a_row_number() {
         assert_eq!(
-            rewritten("select * from t where x > 1 latest on time partition by host, \"Re gion\" order by host").unwrap(),
+            rewritten("select * from t where x > 1 latest on time partition by host, \"Re gion\" order by host")
+                .unwrap(),
             "select * from t where x > 1 QUALIFY row_number ( ) OVER ( PARTITION BY host , \"Re gion\" \
              ORDER BY time DESC ) = 1 order by host"
         );
@@ -252,7 +267,8 @@ mod tests {
              on a . h = b . h and a . t >= b . t where x = 1"
         );
         assert_eq!(
-            rewritten("select * from a asof left outer join (select 1) b using (h, t) tolerance 90 s join c on 1 = 1").unwrap(),
+            rewritten("select * from a asof left outer join (select 1) b using (h, t) tolerance 90 s join c on 1 = 1")
+                .unwrap(),
             "select * from a ASOF JOIN ( select 1 ) b MATCH_CONDITION ( asof_join ( 'left' , NULL , '90 s' ) ) \
              using ( h , t ) join c on 1 = 1"
         );

@@ -136,7 +136,8 @@ fn select_from(name: &str) -> Result<Box<Query>> {
         return Err(Error::execution("a query is read as another statement"));
     };
     if let SetExpr::Select(select) = &mut *query.body
-        && let Some(TableFactor::Table { name: table, alias, .. }) = select.from.first_mut().map(|from| &mut from.relation)
+        && let Some(TableFactor::Table { name: table, alias, .. }) =
+            select.from.first_mut().map(|from| &mut from.relation)
     {
         *table = ObjectName(vec![ObjectNamePart::Identifier(Ident::with_quote('"', name))]);
         *alias = None::<TableAlias>;

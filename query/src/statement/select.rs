@@ -19,11 +19,7 @@ pub(super) type Planned = (Arc<SelectPlan>, Option<TableSnapshot>);
 
 impl Run<'_> {
     /// Runs a query. `kept` holds a plan from one run to the next.
-    pub(super) fn select(
-        &self,
-        query: &Query,
-        kept: Option<&Mutex<Option<Arc<SelectPlan>>>>,
-    ) -> Result<QueryOutput> {
+    pub(super) fn select(&self, query: &Query, kept: Option<&Mutex<Option<Arc<SelectPlan>>>>) -> Result<QueryOutput> {
         let snapshot = self.shared.engine.snapshot();
         let vectorized = self.plan(query, &snapshot, kept).and_then(|(plan, table)| {
             let batches = run_select(&plan, table.as_ref(), &self.context())?;

@@ -122,7 +122,10 @@ impl ExecutionPlan for AsofJoinExec {
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
         if self.spec.keys.is_empty() {
-            return InputDistributionRequirements::new(vec![Distribution::SinglePartition, Distribution::SinglePartition]);
+            return InputDistributionRequirements::new(vec![
+                Distribution::SinglePartition,
+                Distribution::SinglePartition,
+            ]);
         }
         let (left, right) = self.spec.keys.iter().cloned().unzip();
         InputDistributionRequirements::co_partitioned(vec![

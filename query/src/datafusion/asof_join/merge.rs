@@ -9,7 +9,9 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
+};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{interleave, take};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit, TimestampNanosecondType};
@@ -79,9 +81,8 @@ impl Merge {
         schema: SchemaRef,
     ) -> Result<Self> {
         let left_schema = left.schema();
-        let fields = spec.keys.iter().map(|(key, _)| {
-            Ok(SortField::new_with_options(key.data_type(&left_schema)?, ORDER))
-        });
+        let fields =
+            spec.keys.iter().map(|(key, _)| Ok(SortField::new_with_options(key.data_type(&left_schema)?, ORDER)));
         let converter = RowConverter::new(fields.collect::<Result<_>>()?)?;
         Ok(Self {
             spec,
@@ -101,9 +102,8 @@ impl Merge {
         loop {
             let Some((left, first)) = self.left_batch.take() else {
                 let Some(batch) = self.left.next().await else { return Ok(None) };
-                let sorted = self.sorted(batch?, |spec| {
-                    (spec.keys.iter().map(|(left, _)| left).collect(), &spec.times.0)
-                })?;
+                let sorted =
+                    self.sorted(batch?, |spec| (spec.keys.iter().map(|(left, _)| left).collect(), &spec.times.0))?;
                 self.left_batch = Some((Arc::new(sorted), 0));
                 continue;
             };
@@ -135,9 +135,8 @@ impl Merge {
                 self.is_right_done = true;
             }
             Some(batch) => {
-                let sorted = self.sorted(batch?, |spec| {
-                    (spec.keys.iter().map(|(_, right)| right).collect(), &spec.times.1)
-                })?;
+                let sorted =
+                    self.sorted(batch?, |spec| (spec.keys.iter().map(|(_, right)| right).collect(), &spec.times.1))?;
                 self.right_batch = Some((Arc::new(sorted), 0));
             }
         }

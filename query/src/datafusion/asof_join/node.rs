@@ -108,16 +108,13 @@ impl UserDefinedLogicalNodeCore for AsofJoin {
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         let left_len = self.left.schema().fields().len();
         let mut left: Vec<usize> = output_columns.iter().copied().filter(|column| *column < left_len).collect();
-        let mut right: Vec<usize> =
-            output_columns.iter().filter_map(|column| column.checked_sub(left_len)).collect();
+        let mut right: Vec<usize> = output_columns.iter().filter_map(|column| column.checked_sub(left_len)).collect();
         let (mut left_exprs, mut right_exprs) = (vec![&self.times.0], vec![&self.times.1]);
         for (left, right) in &self.keys {
             left_exprs.push(left);
             right_exprs.push(right);
         }
-        for (exprs, side, columns) in
-            [(left_exprs, &self.left, &mut left), (right_exprs, &self.right, &mut right)]
-        {
+        for (exprs, side, columns) in [(left_exprs, &self.left, &mut left), (right_exprs, &self.right, &mut right)] {
             for column in exprs.into_iter().flat_map(Expr::column_refs) {
                 columns.push(side.schema().maybe_index_of_column(column)?);
             }
@@ -134,11 +131,7 @@ pub(in crate::datafusion) struct AsofPlanner;
 
 #[async_trait]
 impl QueryPlanner for AsofPlanner {
-    async fn create_physical_plan(
-        &self,
-        plan: &LogicalPlan,
-        session: &dyn Session,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Self)]);
         planner.create_physical_plan(plan, session).await
     }

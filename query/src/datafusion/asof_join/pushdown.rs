@@ -35,7 +35,9 @@ impl OptimizerRule for PushFilterBelowAsof {
         let Some(join) = extension.node.as_any().downcast_ref::<AsofJoin>() else { return Ok(Transformed::no(plan)) };
         let is_of_left = |conjunct: &Expr| {
             let columns = conjunct.column_refs();
-            !conjunct.is_volatile() && !columns.is_empty() && columns.iter().all(|column| join.left.schema().has_column(column))
+            !conjunct.is_volatile()
+                && !columns.is_empty()
+                && columns.iter().all(|column| join.left.schema().has_column(column))
         };
         let (of_left, others): (Vec<Expr>, Vec<Expr>) =
             split_conjunction_owned(filter.predicate.clone()).into_iter().partition(is_of_left);
