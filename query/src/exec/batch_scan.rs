@@ -176,6 +176,10 @@ impl<'a> BatchScan<'a> {
             }
         }
         let mut rows = found.len();
+        if rows == 0 {
+            // Columns of no parts have no type of their own; nobody reads them.
+            return Ok((Batch { columns: Vec::new(), times, rows }, found));
+        }
         Ok((finish(&mut builders, &self.columns, &mut times, &mut rows)?, found))
     }
 

@@ -48,12 +48,12 @@ pub(crate) fn latest_rows(
     }
     let mut output = Vec::with_capacity(parts.len());
     for ((batch, _), mut rows) in parts.into_iter().zip(kept) {
+        if rows.is_empty() {
+            continue;
+        }
         rows.sort_unstable();
         let batch = if rows.len() == batch.rows { batch } else { take_rows(&batch, rows)? };
-        let batch = project_batch(&plan.projection, None, batch)?;
-        if batch.num_rows() > 0 {
-            output.push(batch);
-        }
+        output.push(project_batch(&plan.projection, None, batch)?);
     }
     if plan.order.is_empty() { Ok(output) } else { sort_batches(output, &plan.order, plan.rows_wanted()) }
 }

@@ -177,7 +177,7 @@ fn buckets_of_a_zone_are_the_same_with_rollups_without_them_and_by_datafusion() 
     // Five weeks around each change of the clocks of Berlin, a row every 20 minutes.
     for start_s in [1_710_028_800u64, 1_728_345_600] {
         let insert = format!(
-            "INSERT INTO t SELECT ({start_s} + n * 1200) * 1000000000, 'h' || (n % 2), NULL, n, n / 8.0, NULL \
+            "INSERT INTO t SELECT ({start_s} + n * 1200) * 1000000000, 'h' || (n % 2), 'eu', n, n / 8.0, 's' \
              FROM (SELECT unnest(generate_series(0, 2519)) AS n)"
         );
         fixture.run(&insert);
