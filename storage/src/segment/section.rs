@@ -212,6 +212,11 @@ impl Section {
         self.bounds.vector_of_row(row)
     }
 
+    /// Whether another section lies in the same segment.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.file, &other.file)
+    }
+
     /// Smallest and largest time of a vector.
     pub fn time_zone(&self, vector: usize) -> (i64, i64) {
         let times = LeU64s::new(&self.file.bytes()[self.vector_times.clone()]);

@@ -34,6 +34,7 @@ impl ScanScratch {
 pub(super) struct TimesScratch {
     key: Option<VectorKey>,
     values: Option<Box<[i64; VECTOR_LEN]>>,
+    pub(super) decoded: u64,
 }
 
 impl TimesScratch {
@@ -43,6 +44,7 @@ impl TimesScratch {
         if self.key != Some(key) {
             self.key = None;
             section.decode_times(key.vector, values)?;
+            self.decoded += 1;
             self.key = Some(key);
         }
         Ok(values)
@@ -57,11 +59,21 @@ pub(super) struct FieldScratch {
     f64s: Option<Box<[f64; VECTOR_LEN]>>,
     validity_key: Option<VectorKey>,
     validity: Validity,
+    pub(super) decoded: u64,
+    pub(super) bytes_decoded: u64,
 }
 
 impl Default for FieldScratch {
     fn default() -> Self {
-        Self { key: None, i64s: None, f64s: None, validity_key: None, validity: Validity::AllValid }
+        Self {
+            key: None,
+            i64s: None,
+            f64s: None,
+            validity_key: None,
+            validity: Validity::AllValid,
+            decoded: 0,
+            bytes_decoded: 0,
+        }
     }
 }
 
@@ -85,7 +97,15 @@ impl FieldScratch {
             // A boolean that was widened to an integer is stored as 0 and 1 already.
             column.decode_i64(key.vector, self.i64s.get_or_insert_with(|| Box::new([0; VECTOR_LEN])))?;
             self.key = Some(key);
+            self.count(key, column)?;
         }
+        Ok(())
+    }
+
+    /// Counts a vector that was decoded.
+    pub(super) fn count(&mut self, key: VectorKey, column: &SectionColumn) -> Result<()> {
+        self.decoded += 1;
+        self.bytes_decoded += column.encoded(key.vector)?.data.len() as u64;
         Ok(())
     }
 
@@ -102,6 +122,7 @@ impl FieldScratch {
                 widen_to_f64(integers, column.field_type(), floats.as_mut_slice());
             }
             self.key = Some(key);
+            self.count(key, column)?;
         }
         Ok(())
     }
