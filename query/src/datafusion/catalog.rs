@@ -13,6 +13,7 @@ use lynxstore_storage::snapshot::{DamagePolicy, Snapshot};
 
 use super::error::to_datafusion;
 use super::file_table::open_file_table;
+use super::served_query::ServedQueries;
 use super::table::SeriesTable;
 use crate::error::Error;
 use crate::files::looks_like_file;
@@ -22,6 +23,9 @@ use crate::system::{self, SystemTables};
 /// The name of the only catalog, for DataFusion's sake; statements have no reason to write it.
 pub(super) const CATALOG: &str = "lynxstore";
 
+/// The functions that may stand in FROM.
+const TABLE_FUNCTIONS: [&str; 2] = ["generate_series", "range"];
+
 /// Catalog list and catalog in one: the namespaces of a snapshot.
 #[derive(Clone)]
 pub(super) struct SnapshotCatalog {
@@ -30,6 +34,7 @@ pub(super) struct SnapshotCatalog {
     pub(super) file_access: FileAccess,
     pub(super) on_damage: DamagePolicy,
     pub(super) system: SystemTables,
+    pub(super) served: ServedQueries,
 }
 
 impl Debug for SnapshotCatalog {
@@ -89,8 +94,15 @@ impl SchemaProvider for NamespaceTables {
         {
             return Ok(Some(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?)));
         }
+        if *self.namespace == *self.catalog.default_namespace
+            && let Some(served) = self.catalog.served.table(name)
+        {
+            return Ok(Some(served));
+        }
         match self.catalog.snapshot.table(&self.namespace, name) {
             Ok(table) => return Ok(Some(Arc::new(SeriesTable::new(table.on_damage(self.catalog.on_damage))))),
+            // DataFusion asks for what is called in FROM too.
+            Err(lynxstore_storage::Error::TableNotFound { .. }) if TABLE_FUNCTIONS.contains(&name) => return Ok(None),
             Err(lynxstore_storage::Error::TableNotFound { .. }) => {}
             Err(error) => return Err(to_datafusion(error)),
         }

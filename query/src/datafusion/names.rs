@@ -1,7 +1,8 @@
 //! What a statement means by its names, put into the form that DataFusion takes literally.
 //!
 //! A name without quotes is folded to lower case and, when there is no such table or column, tried as written; that is
-//! also how the vectorized executor reads it. `first(x)` and `last(x)` get the time column as their order.
+//! also how the vectorized executor reads it. `first(x)` and `last(x)` get the time column as their order. Numbers in
+//! ORDER BY become the expressions that they stand for.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -9,14 +10,15 @@ use std::sync::Arc;
 use lynxstore_storage::snapshot::Snapshot;
 use lynxstore_storage::types::TableSchema;
 use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Statement,
-    visit_expressions_mut, visit_relations_mut,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByKind,
+    Query, SelectItem, SetExpr, Statement, Value, VisitMut, VisitorMut, visit_expressions_mut, visit_relations_mut,
 };
 
 use crate::sql::fold_ident;
 
 /// Rewrites the names of a statement over the tables of a snapshot.
 pub(super) fn settle_names(statement: &mut Statement, snapshot: &Snapshot, default_namespace: &str) {
+    let _: ControlFlow<()> = statement.visit(&mut Ordinals);
     let mut names = Names { tables: Vec::new(), kept_tables: Vec::new() };
     let _: ControlFlow<()> = visit_relations_mut(statement, |name| {
         names.settle_table(name, snapshot, default_namespace);
@@ -31,6 +33,46 @@ pub(super) fn settle_names(statement: &mut Statement, snapshot: &Snapshot, defau
         }
         ControlFlow::Continue(())
     });
+}
+
+/// Replaces numbers in ORDER BY. DataFusion looks for a column by the name of the item, and finds none when the item
+/// puts aggregates together, as in `SELECT max(x) - min(x) FROM t ORDER BY 1`.
+struct Ordinals;
+
+impl VisitorMut for Ordinals {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let (SetExpr::Select(select), Some(order_by)) = (&*query.body, &mut query.order_by) else {
+            return ControlFlow::Continue(());
+        };
+        // After DISTINCT it takes nothing but numbers and names.
+        if select.distinct.is_some() {
+            return ControlFlow::Continue(());
+        }
+        let OrderByKind::Expressions(keys) = &mut order_by.kind else { return ControlFlow::Continue(()) };
+        for key in keys {
+            let Some(number) = ordinal(&key.expr) else { continue };
+            // A star is more than one column, so numbers beyond it do not count items.
+            let mut items = select.projection.iter().take(number);
+            if items.clone().any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))) {
+                continue;
+            }
+            // A literal would be taken for a number again.
+            if let Some(SelectItem::UnnamedExpr(expr)) = number.checked_sub(1).and_then(|index| items.nth(index))
+                && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_))
+            {
+                key.expr = expr.clone();
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The position that a bare number names.
+fn ordinal(expr: &Expr) -> Option<usize> {
+    let Expr::Value(value) = expr else { return None };
+    if let Value::Number(text, _) = &value.value { text.parse().ok() } else { None }
 }
 
 /// The tables of the snapshot that a statement reads.

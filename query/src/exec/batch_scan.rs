@@ -20,6 +20,7 @@ use super::context::ExecContext;
 use super::field_filter::{FieldFilter, Selection};
 use super::row_mask::RowMask;
 use super::source::{ColumnPlace, Source, place_of, take_rows};
+use super::trace::ScanTrace;
 use crate::error::{Error, Result};
 use crate::plan::SelectPlan;
 
@@ -74,19 +75,30 @@ impl<'a> BatchScan<'a> {
         let mut builders: Vec<ColumnBuilder> = self.columns.iter().map(ColumnBuilder::new).collect();
         let mut times = with_times.then(Vec::new);
         let mut rows = 0;
+        let mut counted = ScanTrace::default();
         for index in series {
             context.cancellation.check()?;
             // Only between series: a scan with another range would begin the series anew.
             if wanted_range != range {
                 range = wanted_range;
+                if let Some(trace) = context.trace {
+                    trace.add_scan(std::mem::take(&mut counted), &scan);
+                }
                 scan = self.source.set.scan(&self.source.fields, range);
             }
             scan.open(index)?;
-            while let Some(mut block) = scan.next_block()? {
+            loop {
                 context.cancellation.check()?;
+                let before = context.trace.map(|_| scan.counters());
+                let Some(mut block) = scan.next_block()? else { break };
                 let selection = self.filter.select(&mut block)?;
                 let positions = match &selection {
-                    Selection::Nothing => continue,
+                    Selection::Nothing => {
+                        if let Some(before) = before {
+                            counted.add_block(&scan, before, true);
+                        }
+                        continue;
+                    }
                     Selection::All => None,
                     Selection::Some(mask) => Some(positions_of(mask)),
                 };
@@ -98,13 +110,24 @@ impl<'a> BatchScan<'a> {
                     append_times(times, block.times()?, len, positions.as_deref());
                 }
                 rows += positions.map_or(block.len(), |positions| positions.len());
+                if let Some(before) = before {
+                    counted.add_block(&scan, before, false);
+                }
                 if rows >= batch_rows {
                     match sink(finish(&mut builders, &self.columns, &mut times, &mut rows)?)? {
-                        ControlFlow::Break(()) => return Ok(()),
+                        ControlFlow::Break(()) => {
+                            if let Some(trace) = context.trace {
+                                trace.add_scan(counted, &scan);
+                            }
+                            return Ok(());
+                        }
                         ControlFlow::Continue(narrowed) => wanted_range = narrowed,
                     }
                 }
             }
+        }
+        if let Some(trace) = context.trace {
+            trace.add_scan(counted, &scan);
         }
         if rows > 0 {
             let _last = sink(finish(&mut builders, &self.columns, &mut times, &mut rows)?)?;

@@ -17,6 +17,7 @@ use super::series_aggregate::{self, SeriesGrouping, SeriesGroups, SeriesKeyPart}
 use super::sort::sort_batches;
 use super::source::Source;
 use super::states::GroupStates;
+use super::trace::Step;
 use crate::error::{Error, Result};
 use crate::plan::{Aggregation, Bucket, Expr, SelectPlan};
 
@@ -28,9 +29,9 @@ pub(crate) fn run_select(
 ) -> Result<Vec<RecordBatch>> {
     let batches = match (table, &plan.aggregation) {
         (None, _) => run_constant(plan)?,
-        (Some(table), None) => project(plan, &Source::open(plan, table)?, context)?,
+        (Some(table), None) => project(plan, &open(plan, table, context)?, context)?,
         (Some(table), Some(aggregation)) => {
-            let source = Source::open(plan, table)?;
+            let source = open(plan, table, context)?;
             let (columns, groups) = match SeriesGrouping::of(plan, aggregation) {
                 Some(grouping) => {
                     let groups = series_aggregate::aggregate(&grouping, plan, &source, context)?;
@@ -38,10 +39,19 @@ pub(crate) fn run_select(
                 }
                 None => hash_aggregate::aggregate(plan, aggregation, &source, context)?,
             };
-            project_groups(plan, columns, groups)?
+            context.timed(Step::Finish, || project_groups(plan, columns, groups, context))?
         }
     };
     finish(plan, batches, context)
+}
+
+/// Finds the series of a plan.
+fn open(plan: &SelectPlan, table: &TableSnapshot, context: &ExecContext<'_>) -> Result<Source> {
+    let source = context.timed(Step::Open, || Source::open(plan, table))?;
+    if let Some(trace) = context.trace {
+        trace.set_sources(source.set.sources());
+    }
+    Ok(source)
 }
 
 /// A query without FROM: one row of no columns.
@@ -59,14 +69,23 @@ fn run_constant(plan: &SelectPlan) -> Result<Vec<RecordBatch>> {
 }
 
 /// HAVING, projection and DISTINCT over the columns of groups, then the order.
-fn project_groups(plan: &SelectPlan, columns: Vec<ArrayRef>, groups: usize) -> Result<Vec<RecordBatch>> {
+fn project_groups(
+    plan: &SelectPlan,
+    columns: Vec<ArrayRef>,
+    groups: usize,
+    context: &ExecContext<'_>,
+) -> Result<Vec<RecordBatch>> {
     let (columns, rows) = filter_columns(columns, groups, plan.having.as_ref())?;
     let mut batch = project_batch(&plan.projection, None, Batch { columns, times: None, rows })?;
     if plan.distinct {
-        let (columns, rows) = hash_aggregate::distinct(batch.columns(), batch.num_rows())?;
+        let (columns, rows) = hash_aggregate::distinct(batch.columns(), batch.num_rows(), context)?;
         batch = record_batch(&projection_schema(&plan.projection), columns, rows)?;
     }
-    if plan.order.is_empty() { Ok(vec![batch]) } else { sort_batches(vec![batch], &plan.order, plan.rows_wanted()) }
+    if plan.order.is_empty() {
+        Ok(vec![batch])
+    } else {
+        sort_batches(vec![batch], &plan.order, plan.rows_wanted(), context)
+    }
 }
 
 /// Cuts off the offset, the rows beyond the limit and the hidden columns.

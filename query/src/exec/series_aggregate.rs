@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use hashbrown::HashMap;
-use lynxstore_storage::snapshot::{Piece, SeriesScan, TableSnapshot};
+use lynxstore_storage::snapshot::{Piece, RollupPiece, SeriesScan, TableSnapshot};
 use lynxstore_storage::types::{FieldType, TimeRange};
 
 use super::context::ExecContext;
@@ -16,13 +16,16 @@ use super::field_filter::{FieldFilter, Selection};
 use super::series_rollups::{add_column, rollup_use, wants_last_only};
 use super::series_sink::{Sink, StateIndex, add_field, add_times};
 use super::source::{ColumnPlace, Source, Work, place_of};
+use super::state_size::group_bytes;
 use super::states::{GroupStates, Layout, StateKind};
 use super::tag_groups::TagGroups;
+use super::trace::{ScanTrace, Step};
 use crate::error::Result;
+use crate::memory::MemoryHolder;
 use crate::plan::{Aggregation, Bucket, Expr, SelectPlan};
 
 /// Dense numbering of (tag group, bucket) is used up to this many states per thread; about 64 MiB with one argument.
-const DENSE_STATES_MAX: u64 = 1 << 20;
+const DENSE_STATES_MAX: u64 = if cfg!(test) { 1 << 9 } else { 1 << 20 };
 
 /// A group key that a series or its times decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +142,8 @@ pub(crate) struct SeriesGroups {
     pub(crate) groups: Vec<(u32, i64)>,
     /// The states.
     pub(crate) states: GroupStates,
+    /// What they take.
+    _memory: MemoryHolder,
 }
 
 /// Runs a grouping.
@@ -155,32 +160,36 @@ pub(crate) fn aggregate(
     let work = if reads_ends || scan.rollup_section_count() > 0 { Work::States } else { Work::Values };
     drop(scan);
     let partitions = source.partitions(context.threads(), work);
-    let mut parts = context.map(partitions, |series| {
+    let work = |series: Range<usize>| {
         let scan = grouping.scan(plan, source, context)?;
         let mut worker = Worker::new(grouping, source, scan, &filter, &tags, series.clone(), context)?;
         if reads_ends {
             worker.run_ends(series, context)?;
-            return Ok(worker.finish());
+            return Ok(worker.finish(context));
         }
         worker.run(series, context)?;
-        Ok(worker.finish())
-    })?;
+        Ok(worker.finish(context))
+    };
+    let mut parts = context.timed(Step::Scan, || context.map(partitions, work))?;
     if parts.len() == 1
-        && let Some((groups, states)) = parts.pop()
+        && let Some((groups, states, memory)) = parts.pop()
     {
-        return Ok(SeriesGroups { tags, groups, states });
+        return Ok(SeriesGroups { tags, groups, states, _memory: memory });
     }
-    let (groups, states) = merge(&grouping.layout, parts, context)?;
-    Ok(SeriesGroups { tags, groups, states })
+    let (groups, states, memory) = context.timed(Step::Merge, || merge(&grouping.layout, parts, context))?;
+    Ok(SeriesGroups { tags, groups, states, _memory: memory })
 }
 
-type Part = (Vec<(u32, i64)>, GroupStates);
+type Part = (Vec<(u32, i64)>, GroupStates, MemoryHolder);
 
 fn merge(layout: &Layout, parts: Vec<Part>, context: &ExecContext<'_>) -> Result<Part> {
     let mut index: HashMap<(u32, i64), u32> = HashMap::new();
     let mut groups: Vec<(u32, i64)> = Vec::new();
     let mut merged = GroupStates::new(layout, 0);
-    for (part_groups, states) in parts {
+    let mut memory = context.memory.holder();
+    // What a part takes is given back when it is merged.
+    for (part_groups, states, _part_memory) in parts {
+        context.cancellation.check()?;
         let mut pairs = Vec::with_capacity(part_groups.len());
         for (state, key) in part_groups.iter().enumerate().filter(|(state, _)| states.rows[*state] > 0) {
             let group = *index.entry(*key).or_insert_with(|| {
@@ -190,12 +199,13 @@ fn merge(layout: &Layout, parts: Vec<Part>, context: &ExecContext<'_>) -> Result
             pairs.push((group as usize, state));
         }
         context.check_groups(groups.len())?;
+        memory.set(groups.len() as u64 * group_bytes(layout))?;
         merged.resize(groups.len());
         for (group, state) in pairs {
             merged.merge(group, &states, state);
         }
     }
-    Ok((groups, merged))
+    Ok((groups, merged, memory))
 }
 
 struct Worker<'a> {
@@ -212,6 +222,9 @@ struct Worker<'a> {
     /// Arguments by their position in the scan.
     positions: Vec<Option<usize>>,
     runs: Vec<(usize, Range<usize>)>,
+    group_bytes: u64,
+    memory: MemoryHolder,
+    counted: ScanTrace,
 }
 
 impl<'a> Worker<'a> {
@@ -234,8 +247,11 @@ impl<'a> Worker<'a> {
             _ => StateIndex::Sparse(HashMap::new()),
         };
         let mut states = GroupStates::new(&grouping.layout, 0);
+        let group_bytes = group_bytes(&grouping.layout);
+        let mut memory = context.memory.holder();
         if let StateIndex::Dense { buckets, .. } = index {
             context.check_groups(groups as usize)?;
+            memory.set(groups.saturating_mul(buckets as u64).saturating_mul(group_bytes))?;
             states.resize(groups as usize * buckets);
         }
         Ok(Self {
@@ -249,6 +265,9 @@ impl<'a> Worker<'a> {
             states,
             positions,
             runs: Vec::new(),
+            group_bytes,
+            memory,
+            counted: ScanTrace::default(),
         })
     }
 
@@ -261,8 +280,11 @@ impl<'a> Worker<'a> {
                 StateIndex::Sparse(_) => group,
             };
             self.scan.open(index)?;
-            while let Some(piece) = self.scan.next_piece()? {
+            loop {
                 context.cancellation.check()?;
+                let before = context.trace.map(|_| self.scan.counters());
+                let Some(piece) = self.scan.next_piece()? else { break };
+                let mut is_skipped = false;
                 let mut sink = Sink {
                     bucket: self.grouping.bucket,
                     index: &mut self.index,
@@ -272,11 +294,20 @@ impl<'a> Worker<'a> {
                     runs: &mut self.runs,
                 };
                 match piece {
-                    Piece::Rollup(mut piece) => sink.add_rollups(&mut piece, local)?,
+                    Piece::Rollup(mut piece) => {
+                        sink.add_rollups(&mut piece, local)?;
+                        if before.is_some() {
+                            self.counted.rollup_rows += rows_of(&piece);
+                        }
+                    }
                     Piece::Block(mut block) => match self.filter.select(&mut block)? {
-                        Selection::Nothing => {}
+                        Selection::Nothing => is_skipped = true,
                         selection => sink.add(&mut block, selection.mask(), local)?,
                     },
+                }
+                self.memory.set(self.states.rows.len() as u64 * self.group_bytes)?;
+                if let Some(before) = before {
+                    self.counted.add_block(&self.scan, before, is_skipped);
                 }
             }
             context.check_groups(self.keys.len())?;
@@ -296,6 +327,9 @@ impl<'a> Worker<'a> {
                 && let Some(mut piece) = self.scan.next_piece_back()?
             {
                 self.states.rows[state] += 1;
+                if let (Piece::Rollup(piece), Some(_)) = (&piece, context.trace) {
+                    self.counted.rollup_rows += rows_of(piece);
+                }
                 let columns = self.states.columns.iter_mut().zip(&self.positions).zip(&mut is_found);
                 // An argument that was found is left alone: an older row of the same time must not replace it.
                 for ((column, position), is_found) in columns.filter(|(_, is_found)| !**is_found) {
@@ -323,18 +357,26 @@ impl<'a> Worker<'a> {
         })
     }
 
-    fn finish(self) -> Part {
+    fn finish(self, context: &ExecContext<'_>) -> Part {
+        if let Some(trace) = context.trace {
+            trace.add_scan(self.counted, &self.scan);
+        }
         match self.index {
-            StateIndex::Sparse(_) => (self.keys, self.states),
+            StateIndex::Sparse(_) => (self.keys, self.states, self.memory),
             StateIndex::Dense { first, buckets } => {
                 let mut groups = Vec::with_capacity(self.keys.len() * buckets);
                 for (group, _) in &self.keys {
                     groups.extend((0..buckets as i64).map(|bucket| (*group, first + bucket)));
                 }
-                (groups, self.states)
+                (groups, self.states, self.memory)
             }
         }
     }
+}
+
+/// Rows that a piece stands for.
+fn rows_of(piece: &RollupPiece<'_>) -> u64 {
+    piece.row_counts().iter().map(|&rows| u64::from(rows)).sum()
 }
 
 /// First bucket and number of buckets that the rows can fall into.

@@ -7,6 +7,7 @@ mod call;
 mod coerce;
 mod expr;
 mod function;
+mod parameters;
 mod predicate;
 mod select;
 
@@ -14,5 +15,6 @@ pub(crate) use bind::{bind_condition_of, bind_constant};
 pub(crate) use bucket::Bucket;
 pub(crate) use expr::{Aggregate, AggregateFunction, ArithmeticOp, CompareOp, Expr};
 pub(crate) use function::ScalarFunction;
+pub(crate) use parameters::{check_parameters, parameter_types, placeholders};
 pub(crate) use predicate::{FieldBound, FieldTerm, ScanFilter, TagPredicate, ordered};
 pub(crate) use select::{Aggregation, OutputColumn, SelectPlan, SortKey, bind_query, query_table};

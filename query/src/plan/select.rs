@@ -138,14 +138,7 @@ pub(crate) fn bind_query(
     now_ns: i64,
 ) -> Result<SelectPlan> {
     let select = plain_select(query)?;
-    let qualifier = select.from.first().and_then(|from| match &from.relation {
-        TableFactor::Table { name, alias, .. } => match alias {
-            Some(alias) => Some(fold_ident(&alias.name)),
-            None => name.0.last().and_then(|part| part.as_ident()).map(fold_ident),
-        },
-        _ => None,
-    });
-    let mut binder = Binder::new(table.map(|table| &**table).zip(qualifier), params, now_ns);
+    let mut binder = Binder::new(table.map(|table| &**table).zip(qualifier_of(query)), params, now_ns);
 
     let condition = select.selection.as_ref().map(|condition| binder.bind_condition(condition)).transpose()?;
     let filter = match table {
@@ -204,6 +197,18 @@ pub(crate) fn bind_query(
     }
     plan.choose_columns();
     Ok(plan)
+}
+
+/// The name that may qualify the columns of the table of a query.
+pub(super) fn qualifier_of(query: &Query) -> Option<String> {
+    let SetExpr::Select(select) = &*query.body else { return None };
+    match &select.from.first()?.relation {
+        TableFactor::Table { name, alias, .. } => match alias {
+            Some(alias) => Some(fold_ident(&alias.name)),
+            None => name.0.last().and_then(|part| part.as_ident()).map(fold_ident),
+        },
+        _ => None,
+    }
 }
 
 impl SelectPlan {

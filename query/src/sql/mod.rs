@@ -6,12 +6,15 @@ mod create_table;
 mod delete;
 mod interval;
 mod parser;
+mod size;
 mod split;
 mod statement;
 
 pub(crate) use interval::{parse_interval, parse_timestamp};
 #[cfg(test)]
 pub(crate) use parser::parse_condition;
+#[cfg(feature = "datafusion")]
+pub(crate) use parser::syntax_error;
 pub(crate) use parser::{fold_ident, parse_statement, table_name};
 pub(crate) use split::split_statements;
 pub(crate) use statement::{

@@ -13,6 +13,8 @@ pub(crate) enum Statement {
     Query(Box<Query>),
     /// `EXPLAIN` of a query.
     Explain(Box<Query>),
+    /// `EXPLAIN ANALYZE` of a query: it is run too.
+    Analyze(Box<Query>),
     /// `CREATE TABLE`.
     CreateTable {
         /// The declaration; its namespace is that of the options unless named.

@@ -1,6 +1,7 @@
 //! Statements: what each does with the engine, and which part of the system runs a query.
 
 mod alter_table;
+mod analyze;
 #[cfg(feature = "files")]
 mod copy;
 mod delete;
@@ -12,12 +13,18 @@ mod schema;
 mod select;
 
 #[cfg(test)]
+mod analyze_tests;
+#[cfg(test)]
 mod differential;
+#[cfg(test)]
+mod limit_tests;
+#[cfg(test)]
+mod prepared_tests;
 #[cfg(test)]
 mod rollup_tests;
 #[cfg(test)]
 mod tests;
 
-pub use prepared::PreparedStatement;
+pub use prepared::{PreparedStatement, StatementDescription};
 pub use query_engine::QueryEngine;
 pub use schema::sql_type;

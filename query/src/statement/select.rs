@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arrow::datatypes::{DataType, SchemaRef};
 use lynxstore_storage::snapshot::{Snapshot, TableSnapshot};
 use parking_lot::Mutex;
 use sqlparser::ast::Query;
@@ -11,7 +12,7 @@ use super::query_engine::Run;
 use crate::error::{Error, Result};
 use crate::exec::run_select;
 use crate::output::{QueryOutput, Route};
-use crate::plan::{SelectPlan, bind_query, query_table};
+use crate::plan::{SelectPlan, bind_query, check_parameters, parameter_types, placeholders, query_table};
 use crate::system;
 
 /// A plan with the table that it runs on.
@@ -61,6 +62,9 @@ impl Run<'_> {
         {
             return Ok((Arc::clone(plan), table));
         }
+        if !self.params.is_empty() {
+            check_parameters(&parameter_types(query, schema)?, self.params)?;
+        }
         let plan = Arc::new(bind_query(query, schema, self.params, now_ns())?);
         if let Some(kept) = kept
             && !plan.uses_now
@@ -68,6 +72,52 @@ impl Run<'_> {
             *kept.lock() = Some(Arc::clone(&plan));
         }
         Ok((plan, table))
+    }
+
+    /// The types of the parameters of a query, and the columns of its result.
+    pub(super) fn describe_query(&self, query: &Query) -> Result<(Vec<Option<DataType>>, SchemaRef)> {
+        let snapshot = self.shared.engine.snapshot();
+        match self.describe_vectorized(query, &snapshot) {
+            Err(error @ Error::Unsupported { .. }) => self.describe_datafusion(&snapshot, query, error),
+            described => described,
+        }
+    }
+
+    fn describe_vectorized(&self, query: &Query, snapshot: &Snapshot) -> Result<(Vec<Option<DataType>>, SchemaRef)> {
+        let table = match query_table(query)? {
+            Some(name) if self.namespace(&name) == system::NAMESPACE => {
+                return Err(Error::unsupported("a query of a system table"));
+            }
+            Some(name) => Some(self.table(snapshot, &name)?),
+            None => None,
+        };
+        let schema = table.as_ref().map(TableSnapshot::schema);
+        let types = parameter_types(query, schema)?;
+        let plan = bind_query(query, schema, &placeholders(&types), now_ns())?;
+        Ok((types, plan.schema))
+    }
+
+    #[cfg(feature = "datafusion")]
+    fn describe_datafusion(
+        &self,
+        snapshot: &Snapshot,
+        query: &Query,
+        _reason: Error,
+    ) -> Result<(Vec<Option<DataType>>, SchemaRef)> {
+        use crate::datafusion::{SqlInput, describe};
+
+        let input = SqlInput::Query(Box::new(query.clone()));
+        describe(snapshot, input, &self.run_options(), &self.cancellation)
+    }
+
+    #[cfg(not(feature = "datafusion"))]
+    fn describe_datafusion(
+        &self,
+        _snapshot: &Snapshot,
+        _query: &Query,
+        reason: Error,
+    ) -> Result<(Vec<Option<DataType>>, SchemaRef)> {
+        Err(reason)
     }
 
     /// Runs a query that is part of another statement.
@@ -87,12 +137,22 @@ impl Run<'_> {
     /// Hands a statement to DataFusion, or fails with the reason why the vectorized executor did not take it.
     #[cfg(feature = "datafusion")]
     pub(super) fn datafusion(&self, snapshot: &Snapshot, sql: &str, reason: Error) -> Result<QueryOutput> {
-        use crate::datafusion::{RunOptions, SqlInput, run};
+        use crate::datafusion::{SqlInput, run};
 
         tracing::debug!(%reason, "the statement goes to DataFusion");
-        let options = RunOptions::new(&self.shared.options, &self.shared.engine);
-        let rows = run(snapshot, SqlInput::Text(sql.to_owned()), self.params, &options, self.cancellation)?;
+        let input = SqlInput::Text(sql.to_owned());
+        let rows = run(snapshot, input, self.params, &self.run_options(), &self.cancellation)?;
         Ok(QueryOutput { schema: rows.schema, batches: rows.batches, rows_affected: None, route: Route::DataFusion })
+    }
+
+    /// What DataFusion may use for this run.
+    #[cfg(feature = "datafusion")]
+    pub(super) fn run_options(&self) -> crate::datafusion::RunOptions {
+        crate::datafusion::RunOptions {
+            memory: Arc::clone(&self.memory),
+            workers: Arc::clone(&self.shared.workers),
+            ..crate::datafusion::RunOptions::new(&self.shared.options, &self.shared.engine)
+        }
     }
 
     /// Fails with the reason why the vectorized executor did not take a statement.
