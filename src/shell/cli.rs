@@ -70,6 +70,21 @@ pub(super) struct ShellArgs {
     /// Print the time of each statement to standard error
     #[arg(long)]
     pub(super) timer: bool,
+
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
+}
+
+/// Bounds of each statement.
+#[derive(Debug, Args)]
+pub(super) struct LimitArgs {
+    /// Memory for the groups, sorted rows and result of a statement
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    pub(super) statement_memory: Option<u64>,
+
+    /// End statements that take longer
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) statement_timeout: Option<u64>,
 }
 
 /// The subcommands.
@@ -237,6 +252,9 @@ pub(super) struct ServeArgs {
     /// Allow an address that other machines can reach, though the server asks for no credentials
     #[arg(long)]
     pub(super) insecure: bool,
+
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 }
 
 /// `tsq bench`.
@@ -257,6 +275,10 @@ pub(super) struct BenchArgs {
     /// Read the rows of whole hours too, instead of what segments keep of them
     #[arg(long)]
     pub(super) no_rollups: bool,
+
+    /// Prepare each statement once, and time its runs without parsing
+    #[arg(long)]
+    pub(super) prepared: bool,
 
     /// Print a JSON array of objects with the keys name, median_ms, min_ms, rows
     #[arg(long)]
