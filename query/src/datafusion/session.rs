@@ -51,6 +51,10 @@ pub(super) fn session(snapshot: Snapshot, options: &RunOptions, served: ServedQu
     // Text is Utf8 on every route.
     parser.map_string_types_to_utf8view = false;
     config.options_mut().execution.parquet.schema_force_view_types = false;
+    // What a sort keeps aside for merging must leave room for sorting.
+    let merge_bytes = usize::try_from(options.memory.limit_bytes() / CALLS_AT_ONCE).unwrap_or(usize::MAX);
+    let kept = &mut config.options_mut().execution.sort_spill_reservation_bytes;
+    *kept = (*kept).min(merge_bytes);
     let pool = Arc::new(AccountPool::new(Arc::clone(&options.memory)));
     let mut runtime =
         RuntimeEnvBuilder::new().with_memory_pool(pool).with_max_temp_directory_size(options.spill_bytes_max);
