@@ -11,8 +11,8 @@ use arrow::record_batch::RecordBatch;
 
 use crate::error::{Error, Result};
 
-/// A holder takes whole steps.
-const STEP_BYTES: u64 = 1 << 20;
+/// A holder takes whole steps: of this size, or of a 64th of the limit, so that a few holders do not lock up all there is.
+const STEP_BYTES_MAX: u64 = 1 << 20;
 
 /// The memory that a statement may use and uses.
 #[derive(Debug)]
@@ -38,6 +38,10 @@ impl MemoryAccount {
     #[cfg(any(feature = "datafusion", test))]
     pub(crate) fn used_bytes(&self) -> u64 {
         self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    fn step_bytes(&self) -> u64 {
+        (self.limit_bytes / 64).clamp(1, STEP_BYTES_MAX)
     }
 
     /// The most that was in use at a time.
@@ -103,7 +107,7 @@ impl MemoryHolder {
         }
         // Whole steps, but never so much that a small rest could not be used.
         let missing = bytes - self.taken_bytes;
-        let step = missing.next_multiple_of(STEP_BYTES);
+        let step = missing.next_multiple_of(self.account.step_bytes());
         if self.account.take(step).is_ok() {
             self.taken_bytes += step;
             return Ok(());
@@ -145,22 +149,22 @@ mod tests {
 
     #[test]
     fn an_account_lends_up_to_its_limit_and_takes_back() {
-        let account = MemoryAccount::new(3 * STEP_BYTES);
+        let account = MemoryAccount::new(64 * STEP_BYTES_MAX);
         let mut first = account.holder();
         first.set(10).unwrap();
-        assert_eq!(account.used_bytes(), STEP_BYTES);
+        assert_eq!(account.used_bytes(), STEP_BYTES_MAX);
         let mut second = account.holder();
-        second.set(STEP_BYTES + 1).unwrap();
-        assert_eq!(account.used_bytes(), 3 * STEP_BYTES);
-        assert!(first.set(STEP_BYTES + 1).unwrap_err().to_string().contains("memory_bytes_max"));
+        second.set(62 * STEP_BYTES_MAX + 1).unwrap();
+        assert_eq!(account.used_bytes(), 64 * STEP_BYTES_MAX);
+        assert!(first.set(STEP_BYTES_MAX + 1).unwrap_err().to_string().contains("memory_bytes_max"));
         drop(second);
         first.add(1).unwrap();
         drop(first);
-        assert_eq!((account.used_bytes(), account.peak_bytes()), (0, 3 * STEP_BYTES));
+        assert_eq!((account.used_bytes(), account.peak_bytes()), (0, 64 * STEP_BYTES_MAX));
     }
 
     #[test]
-    fn a_limit_below_a_step_can_be_used_up() {
+    fn a_small_limit_can_be_used_up() {
         let account = MemoryAccount::new(100);
         let mut holder = account.holder();
         holder.set(90).unwrap();

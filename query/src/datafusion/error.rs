@@ -48,9 +48,11 @@ pub(super) const OUT_OF_MEMORY: &str = "the memory of the statement in bytes";
 /// See [`OUT_OF_MEMORY`].
 pub(super) const OUT_OF_SPILL_SPACE: &str = "what the statement spills in bytes";
 
+/// The words of the disk manager; all others are of the memory pool.
+const DISK_SPACE: &str = "disk space during the spilling";
+
 fn resources_exhausted(message: &str) -> Error {
-    // The words of the disk manager; all others are of the memory pool.
-    if message.contains("disk space") {
+    if message.contains(DISK_SPACE) {
         let hint = "select less, or raise spill_bytes_max";
         return Error::LimitExceeded { what: OUT_OF_SPILL_SPACE, limit: 0, hint };
     }
@@ -76,6 +78,8 @@ fn from_arrow(error: ArrowError) -> Error {
                 Err(other) => Error::execution(other.to_string()),
             },
         },
+        // An operator that spills while it reads the stream of another one tells it so.
+        ArrowError::IoError(message, _) if message.contains(DISK_SPACE) => resources_exhausted(&message),
         other => Error::arrow(other),
     }
 }

@@ -80,21 +80,14 @@ impl Narrowing {
         if plan.limit.is_some() || plan.offset > 0 {
             return None;
         }
-        if let Some((column, op, value)) = comparison(filter) {
-            return match key_of(plan, &column.name)? {
-                Key::Tag(tag) if op == Operator::Eq => Some(Self::Tag(one_of(tag, vec![text_of(value)?]))),
-                Key::Bucket(bucket) => bucket_range(bucket, op, value).map(Self::Time),
-                Key::Tag(_) => None,
-            };
+        if let Some((tag, values)) = tag_values(plan, filter) {
+            return Some(Self::Tag(one_of(tag, values)));
         }
-        let Expr::InList(list) = filter else { return None };
-        let (Expr::Column(column), false) = (&*list.expr, list.negated) else { return None };
-        let Key::Tag(tag) = key_of(plan, &column.name)? else { return None };
-        let values = list.list.iter().map(|item| match item {
-            Expr::Literal(value, _) => text_of(value),
-            _ => None,
-        });
-        Some(Self::Tag(one_of(tag, values.collect::<Option<_>>()?)))
+        let (column, op, value) = comparison(filter)?;
+        match key_of(plan, &column.name)? {
+            Key::Bucket(bucket) => bucket_range(bucket, op, value).map(Self::Time),
+            Key::Tag(_) => None,
+        }
     }
 
     fn apply(self, plan: &mut SelectPlan) {
@@ -102,6 +95,34 @@ impl Narrowing {
             Self::Tag(predicate) => plan.filter.tags.push(predicate),
             Self::Time(range) => plan.filter.range = plan.filter.range.intersect(range),
         }
+    }
+}
+
+/// The values of which a condition says that a tag is one; DataFusion writes short lists as a chain of OR.
+fn tag_values(plan: &SelectPlan, filter: &Expr) -> Option<(usize, Vec<String>)> {
+    let tag_of = |name: &str| match key_of(plan, name)? {
+        Key::Tag(tag) => Some(tag),
+        Key::Bucket(_) => None,
+    };
+    if let Some((column, Operator::Eq, value)) = comparison(filter) {
+        return Some((tag_of(&column.name)?, vec![text_of(value)?]));
+    }
+    match filter {
+        Expr::BinaryExpr(either) if either.op == Operator::Or => {
+            let (tag, mut values) = tag_values(plan, &either.left)?;
+            let (other, more) = tag_values(plan, &either.right)?;
+            values.extend(more);
+            (tag == other).then_some((tag, values))
+        }
+        Expr::InList(list) if !list.negated => {
+            let Expr::Column(column) = &*list.expr else { return None };
+            let values = list.list.iter().map(|item| match item {
+                Expr::Literal(value, _) => text_of(value),
+                _ => None,
+            });
+            Some((tag_of(&column.name)?, values.collect::<Option<_>>()?))
+        }
+        _ => None,
     }
 }
 

@@ -9,10 +9,10 @@ use lynxstore_storage::engine::{Engine, EngineOptions};
 use crate::{QueryEngine, QueryOptions, RollupMode};
 
 /// Two days of a regular series of a row per minute in segments, and 30 rows in memory.
-fn fixture(rollups: RollupMode) -> (tempfile::TempDir, QueryEngine) {
+fn fixture() -> (tempfile::TempDir, QueryEngine) {
     let dir = tempfile::tempdir().unwrap();
     let engine = Arc::new(Engine::open(dir.path(), EngineOptions::default()).unwrap());
-    let options = QueryOptions { threads: 1, rollups, ..QueryOptions::default() };
+    let options = QueryOptions { threads: 1, rollups: RollupMode::Off, ..QueryOptions::default() };
     let query = QueryEngine::new(Arc::clone(&engine), options);
     query.execute("CREATE TABLE t (time TIMESTAMP TIME, host TEXT TAG, x BIGINT, y DOUBLE)").unwrap();
     let write = |minutes: std::ops::Range<usize>| {
@@ -47,7 +47,7 @@ fn assert_line(lines: &[String], part: &str) {
 
 #[test]
 fn what_was_read_decoded_and_skipped_is_counted() {
-    let (_dir, query) = fixture(RollupMode::Off);
+    let (_dir, query) = fixture();
     let lines = analyze(&query, "SELECT sum(x * 2) FROM t");
     assert_line(&lines, "route: vectorized");
     assert_line(
@@ -71,19 +71,10 @@ fn what_was_read_decoded_and_skipped_is_counted() {
     assert_line(&lines, "vectors: 4 of fields, 0 decoded (0 bytes), 4 answered from statistics");
 }
 
-#[test]
-fn rollups_that_stood_for_rows_are_counted() {
-    let (_dir, query) = fixture(RollupMode::On);
-    let lines =
-        analyze(&query, "SELECT time_bucket('1 day', time), sum(x) FROM t WHERE time < '2026-01-03' GROUP BY 1");
-    assert_line(&lines, "rollups read: 48, in place of 2880 rows");
-    assert_line(&lines, "rows out: 2");
-}
-
 #[cfg(feature = "datafusion")]
 #[test]
 fn general_sql_tells_what_its_operators_and_scans_did() {
-    let (_dir, query) = fixture(RollupMode::Off);
+    let (_dir, query) = fixture();
     let lines = analyze(&query, "SELECT a.x FROM t a JOIN t b ON a.x = b.x AND b.x < 10");
     assert_line(&lines, "route: DataFusion");
     assert_line(&lines, "HashJoinExec");
