@@ -68,6 +68,8 @@ fn compare(query: &Query, way: &QueryEngine, table: &Table, snapshot: &Snapshot)
         (Err(error), Ok(_)) => Outcome::Different(format!("only ours fails: {error}")),
         // DataFusion names columns by their arguments without casts, and refuses two of a name: `avg(x), avg(x::double)`.
         (Ok(_), Err(error)) if error.to_string().contains("require unique expression names") => Outcome::Unsupported,
+        // A defect of DataFusion 55: `SELECT DISTINCT b IS TRUE` disagrees with itself on whether NULL can come out.
+        (Ok(_), Err(error)) if error.to_string().contains("field nullability at index") => Outcome::Unsupported,
         (Ok(_), Err(error)) => Outcome::Different(format!("only DataFusion fails: {error}")),
     }
 }
