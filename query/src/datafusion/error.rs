@@ -65,7 +65,10 @@ fn from_shared(error: &DataFusionError) -> Error {
         DataFusionError::Plan(message) => Error::plan(message.clone()),
         DataFusionError::Execution(message) => Error::execution(message.clone()),
         DataFusionError::ResourcesExhausted(message) => resources_exhausted(message),
-        root => Error::execution(root.to_string()),
+        root => match root.to_string() {
+            message if message.contains(DISK_SPACE) => resources_exhausted(&message),
+            message => Error::execution(message),
+        },
     }
 }
 
