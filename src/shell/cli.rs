@@ -247,8 +247,12 @@ pub(super) struct BenchArgs {
     pub(super) directory: PathBuf,
 
     /// Statements; a line `-- name: X` before a statement names it
-    #[arg(value_name = "FILE.sql")]
-    pub(super) file: PathBuf,
+    #[arg(value_name = "FILE.sql", required_unless_present = "lines")]
+    pub(super) file: Option<PathBuf>,
+
+    /// Take requests as JSON lines from standard input and answer each with a line, see docs/tsq.md
+    #[arg(long, conflicts_with_all = ["file", "runs", "json"])]
+    pub(super) lines: bool,
 
     /// Timed runs of each statement, after one that is not counted
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
@@ -268,6 +272,8 @@ pub(super) struct BenchArgs {
 pub(super) enum GenerateSubject {
     /// CPU usage of many hosts, shaped as the `cpu` table of the Time Series Benchmark Suite
     Cpu(GenerateCpuArgs),
+    /// Trucks: the tables `readings` and `diagnostics` of the same suite, with late and missing rows and values
+    Iot(GenerateIotArgs),
 }
 
 /// `tsq generate cpu`.
@@ -303,6 +309,42 @@ pub(super) struct GenerateCpuArgs {
     /// Name of the table in the database
     #[arg(long, default_value = "cpu", conflicts_with = "out")]
     pub(super) table: String,
+}
+
+/// `tsq generate iot`.
+#[derive(Debug, Args)]
+pub(super) struct GenerateIotArgs {
+    /// Number of trucks
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub(super) trucks: u32,
+
+    /// Length of the data set
+    #[arg(long, default_value_t = 24.0, value_name = "HOURS")]
+    pub(super) hours: f64,
+
+    /// Time between two reports of a truck: a number with ns, us, ms, s, m, h or d
+    #[arg(long, default_value = "10s", value_parser = parse_interval)]
+    pub(super) interval: i64,
+
+    /// Selects the data set
+    #[arg(long, default_value_t = 123)]
+    pub(super) seed: u64,
+
+    #[command(flatten)]
+    pub(super) target: GenerateIotTarget,
+}
+
+/// Where generated tables go.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct GenerateIotTarget {
+    /// Write readings.parquet and diagnostics.parquet into a directory, created when absent
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+
+    /// Write both tables into a database, created when absent
+    #[arg(long, value_name = "DIR")]
+    pub(super) database: Option<PathBuf>,
 }
 
 /// Where generated rows go.
@@ -426,5 +468,12 @@ mod tests {
         assert!(parse("tsq generate cpu").is_err());
         assert!(parse("tsq generate cpu --out a.csv --database d").is_err());
         assert!(parse("tsq generate cpu --hosts 5 --hours 0.5 --out a.csv").is_ok());
+    }
+
+    #[test]
+    fn statements_to_time_come_from_one_place() {
+        assert!(parse("tsq bench db").is_err());
+        assert!(parse("tsq bench db a.sql --lines").is_err());
+        assert!(parse("tsq bench db --lines --no-rollups").is_ok());
     }
 }

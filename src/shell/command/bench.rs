@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 
+use super::bench_lines;
 use crate::shell::cli::BenchArgs;
 use crate::shell::error::{CommandError, Result};
 use crate::shell::output::{Format, Rows, TableStyle};
@@ -24,7 +25,6 @@ struct Measurement {
 
 /// Measures each statement of the file.
 pub(super) fn run(args: &BenchArgs) -> Result<()> {
-    let text = std::fs::read_to_string(&args.file).map_err(|error| CommandError::io("read", &args.file, error))?;
     if !args.directory.is_dir() {
         return Err(CommandError::input(format!(
             "{} is no database: there is no such directory",
@@ -33,7 +33,12 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
     }
     let rollups = if args.no_rollups { RollupMode::Off } else { RollupMode::On };
     let database = Database::open_with(&args.directory, Options::default().rollups(rollups))?;
-    let measurements = measure_all(&database, &args.file, &text, args.runs)?;
+    let Some(file) = &args.file else {
+        bench_lines::answer_all(&database, io::stdin().lock(), io::stdout().lock())?;
+        return Ok(database.close()?);
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| CommandError::io("read", file, error))?;
+    let measurements = measure_all(&database, file, &text, args.runs)?;
     database.close()?;
     let mut out = io::stdout().lock();
     let printed = if args.json { print_json(&measurements, &mut out) } else { print_table(&measurements, &mut out) };
