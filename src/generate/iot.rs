@@ -5,7 +5,8 @@
 //! the reports are cut into batches of ten. Of the batches 1 % are lost, and 5 % wait until a later one has been sent
 //! (each further batch lets the first of them go with a chance of one half). Of the entries of the other batches 10 %
 //! are lost and 30 % wait in the same manner; an entry that waited may be lost or wait once more. Of the entries that
-//! arrive, 10 % lack the value of one field and 1 % that of one tag.
+//! arrive, 10 % lack the value of one field and 1 % that of one tag. What waits goes after a few batches, so it is late
+//! behind the rows of other trucks, seldom behind those of its own.
 //!
 //! Values are walks with uniform steps as in TSBS, cut to its numbers of decimals. A truck has a random stream of its
 //! own, and so has the transport; another number of trucks or hours therefore changes which rows arrive, but no value.
