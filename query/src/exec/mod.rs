@@ -5,6 +5,7 @@
 //! them (`project`). Large scans are split by series over the threads of [`Workers`]; small ones stay on the caller's.
 
 mod batch_scan;
+mod bucket_limit;
 mod bucket_runs;
 mod case;
 mod context;

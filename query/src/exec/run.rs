@@ -8,6 +8,7 @@ use arrow::record_batch::RecordBatch;
 use lynxstore_storage::snapshot::TableSnapshot;
 
 use super::batch_scan::Batch;
+use super::bucket_limit::BucketLimit;
 use super::context::ExecContext;
 use super::expr::evaluate_mask;
 use super::hash_aggregate;
@@ -30,15 +31,21 @@ pub(crate) fn run_select(
         (None, _) => run_constant(plan)?,
         (Some(table), None) => project(plan, &Source::open(plan, table)?, context)?,
         (Some(table), Some(aggregation)) => {
-            let source = Source::open(plan, table)?;
-            let (columns, groups) = match SeriesGrouping::of(plan, aggregation) {
-                Some(grouping) => {
-                    let groups = series_aggregate::aggregate(&grouping, plan, &source, context)?;
-                    group_columns(plan, aggregation, &grouping, &groups)
+            let mut source = Source::open(plan, table)?;
+            match BucketLimit::of(plan, aggregation) {
+                None => group(plan, aggregation, &source, context)?,
+                Some(limit) => {
+                    let mut batches = Vec::new();
+                    for range in limit.windows(&source) {
+                        source.range = range;
+                        batches = group(plan, aggregation, &source, context)?;
+                        if batches.iter().map(RecordBatch::num_rows).sum::<usize>() >= limit.wanted {
+                            break;
+                        }
+                    }
+                    batches
                 }
-                None => hash_aggregate::aggregate(plan, aggregation, &source, context)?,
-            };
-            project_groups(plan, columns, groups)?
+            }
         }
     };
     finish(plan, batches, context)
@@ -56,6 +63,23 @@ fn run_constant(plan: &SelectPlan) -> Result<Vec<RecordBatch>> {
     let rows = usize::from(passes);
     let batch = project_batch(&plan.projection, None, Batch { columns: Vec::new(), times: None, rows: 1 })?;
     Ok(vec![batch.slice(0, rows)])
+}
+
+/// The groups of what `source` reads, in the order of the plan.
+fn group(
+    plan: &SelectPlan,
+    aggregation: &Aggregation,
+    source: &Source,
+    context: &ExecContext<'_>,
+) -> Result<Vec<RecordBatch>> {
+    let (columns, groups) = match SeriesGrouping::of(plan, aggregation) {
+        Some(grouping) => {
+            let groups = series_aggregate::aggregate(&grouping, plan, source, context)?;
+            group_columns(plan, aggregation, &grouping, &groups)
+        }
+        None => hash_aggregate::aggregate(plan, aggregation, source, context)?,
+    };
+    project_groups(plan, columns, groups)
 }
 
 /// HAVING, projection and DISTINCT over the columns of groups, then the order.

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use hashbrown::HashMap;
 use lynxstore_storage::snapshot::{Piece, SeriesScan, TableSnapshot};
-use lynxstore_storage::types::{FieldType, TimeRange};
+use lynxstore_storage::types::FieldType;
 
 use super::context::ExecContext;
 use super::field_filter::{FieldFilter, Selection};
@@ -341,12 +341,7 @@ impl<'a> Worker<'a> {
 fn bucket_range(grouping: &SeriesGrouping, source: &Source) -> Option<(i64, u64)> {
     let bucket = grouping.bucket?;
     // The range of the statement may be years wide over an hour of rows.
-    let mut rows = TimeRange { start_ns: i64::MAX, end_ns: i64::MIN };
-    for series in source.set.iter() {
-        let series = series.time_bounds();
-        rows = TimeRange { start_ns: rows.start_ns.min(series.start_ns), end_ns: rows.end_ns.max(series.end_ns) };
-    }
-    let bounds = source.range.intersect(rows);
+    let bounds = source.range.intersect(source.time_bounds());
     if bounds.is_empty() {
         return Some((0, 0));
     }

@@ -74,6 +74,17 @@ impl Source {
         Ok(Self { set, range: plan.filter.range, fields })
     }
 
+    /// Bounds of the times of the series, which may be wider than the range; empty when there is no row.
+    pub(crate) fn time_bounds(&self) -> TimeRange {
+        self.set.iter().map(|series| series.time_bounds()).fold(
+            TimeRange { start_ns: i64::MAX, end_ns: i64::MIN },
+            |all, series| TimeRange {
+                start_ns: all.start_ns.min(series.start_ns),
+                end_ns: all.end_ns.max(series.end_ns),
+            },
+        )
+    }
+
     /// The position in the scan of a field of the table.
     pub(crate) fn field_position(&self, field: usize) -> Result<usize> {
         self.fields.binary_search(&field).map_err(|_| Error::execution("a field is missing from the scan"))

@@ -322,3 +322,38 @@ fn a_read_only_engine_answers_questions_and_refuses_changes() {
     reader.refresh().unwrap();
     assert_eq!(answers("SELECT count(*) FROM cpu"), "8");
 }
+
+#[test]
+fn the_newest_and_oldest_buckets_of_a_limit_are_those_of_all_groups() {
+    let fixture = Fixture::new();
+    fixture.run("CREATE TABLE cpu (time TIMESTAMP TIME, host TEXT TAG, n BIGINT)");
+    // Two hosts in every minute of ten hours, then three minutes a day later: fewer than the limits below ask for.
+    for (host, start) in [("a", 0), ("b", 7)] {
+        let rows = (0..600).chain([2_000, 2_001, 2_002]).map(|minute| {
+            format!("({}, '{host}', {})", (minute * 60 + start) * 1_000_000_000i64, minute % 50 + start)
+        });
+        fixture.run(&format!("INSERT INTO cpu (time, host, n) VALUES {}", rows.collect::<Vec<_>>().join(", ")));
+    }
+    let groupings = [
+        ("time_bucket('1 minute', time) AS m, max(n), count(*)", "GROUP BY m"),
+        ("time_bucket('1 minute', time) AS m, host, sum(n)", "GROUP BY m, host"),
+        ("time_bucket('1 minute', time) AS m, sum(n)", "GROUP BY m HAVING sum(n) % 7 = 0"),
+        ("time_bucket('1 minute', time) AS m, n % 3 AS k, sum(n + 1)", "GROUP BY m, k"),
+    ];
+    for flush in [false, true] {
+        if flush {
+            fixture.engine.flush().unwrap();
+        }
+        for (items, grouping) in groupings {
+            for direction in ["ASC", "DESC"] {
+                let ordered = format!("SELECT {items} FROM cpu {grouping} ORDER BY m {direction}, 2");
+                let all = fixture.rows(&ordered);
+                for (limit, offset) in [(0, 0), (1, 0), (5, 2), (40, 7), (5_000, 0)] {
+                    let sql = format!("{ordered} LIMIT {limit} OFFSET {offset}");
+                    let expected: Vec<String> = all.iter().skip(offset).take(limit).cloned().collect();
+                    assert_eq!(fixture.rows(&sql), expected, "{sql}");
+                }
+            }
+        }
+    }
+}
