@@ -49,9 +49,13 @@ class Server:
         raise NotImplementedError
 
     def _request(self, method: str, path: str, body=None) -> bytes:
-        self._connection.request(method, path, body)
-        response = self._connection.getresponse()
-        answer = response.read()
+        try:
+            self._connection.request(method, path, body)
+            response = self._connection.getresponse()
+            answer = response.read()
+        except http.client.HTTPException as error:
+            self._connection.close()
+            raise AnswerError(f"{self.name}: {type(error).__name__} {error}") from error
         if response.status >= 300:
             raise AnswerError(f"{self.name}: {response.status} {answer[:300]}")
         return answer
@@ -77,6 +81,8 @@ class VictoriaMetrics(Server):
 
     def __init__(self, program: str, directory: Path):
         command = [program, f"-storageDataPath={directory}", f"-httpListenAddr=127.0.0.1:{self.PORT}"]
+        # It would close a connection of two minutes, while other systems have their turns.
+        command += ["-http.connTimeout=24h", "-http.idleConnTimeout=24h"]
         command += ["-retentionPeriod=100y", "-search.latencyOffset=0s", "-search.maxQueryDuration=10m"]
         super().__init__("victoriametrics", command, self.PORT, "/health")
 
