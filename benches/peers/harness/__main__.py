@@ -22,6 +22,8 @@ OURS_WITHOUT_ROLLUPS = "lynxstore without rollups"
 OURS_OVER_HTTP = "lynxstore over HTTP"
 VICTORIA = "victoriametrics"
 
+SEED = 123
+
 
 def main() -> int:
     """One run; 1 when rows differ or a system could not answer."""
@@ -43,7 +45,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--hosts", type=int, default=1000, help="hosts of cpu, trucks of iot")
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--floats", action="store_true", help="two-decimal floats in cpu instead of integers")
-    parser.add_argument("--seed", type=int, default=123)
+    parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--rounds", type=int, default=3, help="each system takes its turn that often per query")
     parser.add_argument(
         "--systems",
@@ -67,6 +69,7 @@ def _options() -> argparse.Namespace:
 
 def _run(options: argparse.Namespace, workload: str, queries: list[Query]) -> list[str]:
     kind = "-floats" if options.floats and workload == "cpu" else ""
+    kind += f"-seed-{options.seed}" if options.seed != SEED else ""
     name = f"{workload}-{options.hosts}-{options.hours:g}h{kind}"
     directory = options.dir / name
     files = _generate(options, workload, directory)
@@ -81,10 +84,11 @@ def _run(options: argparse.Namespace, workload: str, queries: list[Query]) -> li
         },
         "queries": [],
     }
-    systems = _start(options, workload, directory)
-    result["systems"] = list(systems)
+    systems = {}
     failures = []
     try:
+        _start(options, workload, directory, systems)
+        result["systems"] = list(systems)
         for query in queries:
             print(f"{name}: {query.name}", file=sys.stderr)
             measured, failed = _measure(options, query, systems)
@@ -140,9 +144,8 @@ def _load(options: argparse.Namespace, system: str, directory: Path, files: list
     return json.loads(figures.read_text())
 
 
-def _start(options: argparse.Namespace, workload: str, directory: Path) -> dict[str, tuple[System, Dialect]]:
-    """The processes and what they speak, in the order of their turns."""
-    systems = {}
+def _start(options: argparse.Namespace, workload: str, directory: Path, systems: dict) -> None:
+    """Adds the processes and what they speak, in the order of their turns."""
     for name in options.systems:
         if name in ("http", VICTORIA):
             # Not before it is needed: LynxStore alone wants no Python package.
@@ -164,7 +167,6 @@ def _start(options: argparse.Namespace, workload: str, directory: Path) -> dict[
         else:
             command = [sys.executable, "-m", "harness.worker", name, str(directory / name)]
             systems[name] = (System(name, command), DIALECTS[name])
-    return systems
 
 
 def _measure(options: argparse.Namespace, query: Query, systems: dict) -> tuple[dict, list[str]]:
@@ -178,15 +180,8 @@ def _measure(options: argparse.Namespace, query: Query, systems: dict) -> tuple[
         part = table[turn * query.draws : (turn + 1) * query.draws]
         for name in list(able):
             system, dialect = systems[name]
-            if name == VICTORIA:
-                request = {"statements": [metricsql.REQUESTS[query.name](draw.restart()) for draw in part]}
-            elif query.prepared and name in (OURS, OURS_WITHOUT_ROLLUPS):
-                text, parameters = query.prepared
-                request = {"prepare": text, "parameters": [parameters(draw.restart()) for draw in part]}
-            else:
-                request = {"statements": [query.text(dialect, draw.restart()) for draw in part]}
             try:
-                times.setdefault(name, []).extend(system.ask(**request)["times_ms"])
+                times.setdefault(name, []).extend(system.ask(**_request(query, name, dialect, part))["times_ms"])
             except AnswerError as error:
                 failures.append(f"{query.name}: {error}")
                 able.remove(name)
@@ -205,6 +200,16 @@ def _measure(options: argparse.Namespace, query: Query, systems: dict) -> tuple[
     return measured, failures
 
 
+def _request(query: Query, name: str, dialect: Optional[Dialect], draws: list[Draw]) -> dict:
+    """The same draws in the words of a system."""
+    if name == VICTORIA:
+        return {"statements": [metricsql.REQUESTS[query.name](draw.restart()) for draw in draws]}
+    if query.prepared and name in (OURS, OURS_WITHOUT_ROLLUPS):
+        text, parameters = query.prepared
+        return {"prepare": text, "parameters": [parameters(draw.restart()) for draw in draws]}
+    return {"statements": [query.text(dialect, draw.restart()) for draw in draws]}
+
+
 def _compare(query: Query, systems: dict, table: list[Draw], failures: list[str]) -> tuple[int, list[str]]:
     """Runs three draws on every system and compares their rows. The rows of the first draw, and who could answer."""
     able, count = [], 0
@@ -218,11 +223,11 @@ def _compare(query: Query, systems: dict, table: list[Draw], failures: list[str]
                     able.append(name)
                 continue
             files[name] = [Path(scratch) / f"{name}-{index}.parquet".replace(" ", "-") for index in range(len(draws))]
-            statements = [query.text(dialect, draw.restart()) for draw in draws]
+            request = _request(query, name, dialect, draws)
             try:
-                answer = system.ask(statements=statements, files=[str(file) for file in files[name]])
+                answer = system.ask(**request, files=[str(file) for file in files[name]])
             except AnswerError as error:
-                failures.append(f"{query.name}: {error}\n{statements[0]}")
+                failures.append(f"{query.name}: {error}\n{query.text(dialect, draws[0].restart())}")
                 continue
             able.append(name)
             if name == OURS_OVER_HTTP:

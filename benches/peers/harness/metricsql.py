@@ -1,8 +1,8 @@
 """The devops queries that MetricsQL can say, after the suite's text for VictoriaMetrics.
 
 Its buckets end at the steps of the range and so do not begin at whole minutes or hours: the work is the same, the rows
-are not, and they are not compared. `high-cpu` returns rows of ten fields and `groupby-orderby-limit` a part of its buckets,
-which it cannot say.
+are not, and they are not compared. It cannot say `high-cpu`, which returns rows of ten fields, nor
+`groupby-orderby-limit`, which returns a part of its buckets.
 """
 
 from datetime import datetime, timezone

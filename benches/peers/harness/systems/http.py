@@ -124,7 +124,8 @@ class VictoriaMetrics(Server):
 def _wait_for_merge(server: Server) -> None:
     for _ in range(600):
         metrics = server._request("GET", "/metrics").decode()
-        running = [line for line in metrics.splitlines() if line.startswith("vm_active_merges") or "_force_merges" in line]
+        merges = ("vm_active_merges", "vm_active_force_merges")
+        running = [line for line in metrics.splitlines() if line.startswith(merges)]
         if all(line.rsplit(" ", 1)[1] == "0" for line in running):
             return
         time.sleep(0.1)
