@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Unpacks the foreign programs that tests talk to into $LYNX_CACHE/peers, and writes $LYNX_CACHE/peers/env with where
 # they are. Nothing is installed into the system: a Debian package is downloaded and unpacked, so no service starts.
-# Exits non-zero when a program is not to be had; its tests then say that they were skipped.
+# Exits non-zero when a program is not to be had; its tests then say that they were skipped. --benchmarks: also what only
+# benchmarks talk to.
 set -euo pipefail
 
 cache="${LYNX_CACHE:-$HOME/.cache/lynxstore}"
@@ -10,26 +11,52 @@ env_file="$peers/env"
 mkdir -p "$peers"
 : >"$env_file"
 
-prometheus="$peers/prometheus/usr/bin/prometheus"
-if [[ ! -x "$prometheus" ]] && command -v prometheus >/dev/null; then
-  prometheus="$(command -v prometheus)"
-fi
-if [[ ! -x "$prometheus" ]]; then
+# Sets `program` to where the program of a Debian package is; fails when it is not to be had.
+find_program() {
+  local package=$1
+  program="$peers/$package/usr/bin/$package"
+  [[ ! -x "$program" ]] || return 0
+  if command -v "$package" >/dev/null; then
+    program="$(command -v "$package")"
+    return 0
+  fi
+  local scratch
   scratch="$(mktemp -d "$peers/download.XXXXXX")"
-  trap 'rm -rf "$scratch"' EXIT
-  export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq </dev/null || echo "apt-get update failed; trying the package lists that are there" >&2
-  # The package needs nothing but libc to run; its other dependencies are for its web pages.
-  (cd "$scratch" && apt-get download -qq prometheus </dev/null 2>"$scratch/log") || {
+  # The packages need nothing but libc to run; their other dependencies are for web pages.
+  (cd "$scratch" && apt-get download -qq "$package" </dev/null 2>"$scratch/log") || {
     cat "$scratch/log" >&2
-    echo "the Debian package 'prometheus' could not be downloaded" >&2
-    exit 1
+    echo "the Debian package '$package' could not be downloaded" >&2
+    rm -rf "$scratch"
+    return 1
   }
   mkdir "$scratch/root"
-  dpkg -x "$scratch"/prometheus_*.deb "$scratch/root"
-  rm -rf "$peers/prometheus"
-  mv "$scratch/root" "$peers/prometheus"
-  prometheus="$peers/prometheus/usr/bin/prometheus"
+  dpkg -x "$scratch/${package}"_*.deb "$scratch/root"
+  rm -rf "${peers:?}/$package"
+  mv "$scratch/root" "$peers/$package"
+  rm -rf "$scratch"
+}
+
+programs=(prometheus)
+# Only benches/peers talks to it.
+[[ "${1:-}" != "--benchmarks" ]] || programs+=(victoria-metrics)
+
+missing=()
+for name in "${programs[@]}"; do
+  [[ -x "$peers/$name/usr/bin/$name" ]] || command -v "$name" >/dev/null || missing+=("$name")
+done
+if [[ ${#missing[@]} -gt 0 ]]; then
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq </dev/null || echo "apt-get update failed; trying the package lists that are there" >&2
 fi
-"$prometheus" --version 2>&1 | head -n 1
-printf 'export LYNX_PROMETHEUS=%q\n' "$prometheus" >>"$env_file"
+
+code=0
+for name in "${programs[@]}"; do
+  if find_program "$name"; then
+    "$program" --version 2>&1 | head -n 1
+    variable="LYNX_${name^^}"
+    printf 'export %s=%q\n' "${variable//-/_}" "$program" >>"$env_file"
+  else
+    code=1
+  fi
+done
+exit "$code"

@@ -1,17 +1,20 @@
 //! Throughput and size of the vector encodings on typical columns of a million values, one core.
 //!
-//! Run with `cargo bench -p lynxstore-storage --bench encoding`. Throughput is in elements; sizes and a checksum of each
-//! column are printed first. `baseline` measures what the machine gives without any encoding; `crates` the crates
-//! `bitpacking` and `fastlanes` on numbers of the same widths, into a reused block.
+//! Run with `cargo bench -p lynxstore-storage --bench encoding`. Throughput is in elements per second of CPU time of the
+//! thread; sizes and a checksum of each column are printed first. `baseline` measures what the machine gives without any
+//! encoding; `crates` the crates `bitpacking` and `fastlanes` on numbers of the same widths, into a reused block.
+
+#[path = "support/cpu_time.rs"]
+mod cpu_time;
 
 use std::hint::black_box;
 
 use bitpacking::{BitPacker, BitPacker4x, BitPacker8x};
-use criterion::measurement::WallTime;
+use cpu_time::CpuTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use fastlanes::BitPacking;
 use lynxstore_storage::encoding::{
-    VECTOR_LEN, VectorHeader, compare_vector_i64, decode_f64, decode_i64, encode_f64, encode_i64, kernel,
+    VECTOR_LEN, VectorBuffer, VectorHeader, compare_vector_i64, decode_f64, decode_i64, encode_f64, encode_i64, kernel,
     min_max_vector_i64, sum_vector_i64,
 };
 
@@ -134,7 +137,7 @@ impl Encoded {
     }
 }
 
-fn integers(criterion: &mut Criterion) {
+fn integers(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("integers");
     group.throughput(Throughput::Elements(VALUES as u64));
     for (name, column) in integer_columns() {
@@ -149,7 +152,7 @@ fn integers(criterion: &mut Criterion) {
                 }
             });
         });
-        let mut values = [0; VECTOR_LEN];
+        let mut values = VectorBuffer::<i64>::boxed();
         group.bench_function(format!("decode/{name}"), |bencher| {
             bencher.iter(|| {
                 encoded.each(|header, data| {
@@ -163,7 +166,7 @@ fn integers(criterion: &mut Criterion) {
                 let mut sum = 0;
                 encoded.each(|header, data| {
                     decode_i64(header, data, VECTOR_LEN, &mut values).expect("the encoder wrote it");
-                    sum += kernel::sum_i64(&values);
+                    sum += kernel::sum_i64(values.as_slice());
                 });
                 sum
             });
@@ -201,7 +204,7 @@ fn integers(criterion: &mut Criterion) {
 }
 
 /// Vectors of fewer values than rows of packed numbers hold, as tables of few series have them.
-fn short_vectors(criterion: &mut Criterion) {
+fn short_vectors(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("short");
     let mut level = 50.0;
     let column: Vec<i64> = generate(|random, _| (walk(random, &mut level) * 100.0) as i64);
@@ -223,7 +226,7 @@ fn short_vectors(criterion: &mut Criterion) {
             padded as f64 / count
         );
         group.throughput(Throughput::Elements((vectors.len() * len) as u64));
-        let mut values = [0; VECTOR_LEN];
+        let mut values = VectorBuffer::<i64>::boxed();
         group.bench_function(format!("decode/{len}"), |bencher| {
             bencher.iter(|| {
                 for (header, data) in &vectors {
@@ -245,7 +248,7 @@ fn short_vectors(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn floats(criterion: &mut Criterion) {
+fn floats(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("floats");
     group.throughput(Throughput::Elements(VALUES as u64));
     for (name, column) in float_columns() {
@@ -260,7 +263,7 @@ fn floats(criterion: &mut Criterion) {
                 }
             });
         });
-        let mut values = [0.0; VECTOR_LEN];
+        let mut values = VectorBuffer::<f64>::boxed();
         group.bench_function(format!("decode/{name}"), |bencher| {
             bencher.iter(|| {
                 encoded.each(|header, data| {
@@ -273,7 +276,7 @@ fn floats(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn kernels(criterion: &mut Criterion) {
+fn kernels(criterion: &mut Criterion<CpuTime>) {
     println!("kernels for {}", kernel::instruction_set());
     let mut group = criterion.benchmark_group("kernels");
     group.throughput(Throughput::Elements(VECTOR_LEN as u64));
@@ -312,7 +315,7 @@ fn kernels(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn baseline(criterion: &mut Criterion) {
+fn baseline(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("baseline");
     group.throughput(Throughput::Elements(VALUES as u64));
     let column: Vec<i64> = generate(|random, _| random.below(128));
@@ -367,13 +370,7 @@ macro_rules! fastlanes {
 }
 
 /// The same with `bitpacking`, whose kernels are those of the processor, for 32-bit integers only.
-fn bitpacking<P: BitPacker>(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    packer: P,
-    name: &str,
-    column: &[i64],
-    width: u8,
-) {
+fn bitpacking<P: BitPacker>(group: &mut BenchmarkGroup<'_, CpuTime>, packer: P, name: &str, column: &[i64], width: u8) {
     let block_bytes = P::BLOCK_LEN * usize::from(width) / 8;
     let mut packed = vec![0; VALUES * 4];
     let mut end = 0;
@@ -414,7 +411,7 @@ fn bitpacking<P: BitPacker>(
     });
 }
 
-fn crates(criterion: &mut Criterion) {
+fn crates(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("crates");
     group.throughput(Throughput::Elements(VALUES as u64));
     let column: Vec<i64> = generate(|random, _| random.below(1 << 20));
@@ -429,5 +426,9 @@ fn crates(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, baseline, crates, integers, short_vectors, floats, kernels);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(CpuTime::new());
+    targets = baseline, crates, integers, short_vectors, floats, kernels
+}
 criterion_main!(benches);

@@ -1,4 +1,5 @@
-//! Statements over one day of a fleet of 1,000 hosts: SQL text to Arrow rows, rows in segments.
+//! Statements over one day of a fleet of 1,000 hosts: SQL text to Arrow rows, rows in segments. And statements over two
+//! hours of it, once with every row in the memtable and once with the same rows flushed.
 #![allow(clippy::unwrap_used)] // A benchmark that cannot go on has nothing better to do than to stop.
 
 mod support;
@@ -6,6 +7,7 @@ mod support;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use lynxstore::generate::CpuOptions;
 use support::{filled_database, one_day, scratch_dir};
 
 /// Name and text; times are within the first day of the data.
@@ -23,6 +25,10 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     ("avg_of_the_whole_table", "SELECT avg(usage_user) FROM cpu"),
     ("avg_by_region", "SELECT region, avg(usage_user) FROM cpu GROUP BY region"),
+    ("p99_by_region", "SELECT region, approx_percentile_cont(usage_user, 0.99) FROM cpu GROUP BY region"),
+    ("exact_p99_by_region", "SELECT region, percentile_cont(usage_user, 0.99) FROM cpu GROUP BY region"),
+    ("distinct_values_by_region", "SELECT region, count(DISTINCT usage_user) FROM cpu GROUP BY region"),
+    ("distinct_hosts_by_region", "SELECT region, count(DISTINCT hostname) FROM cpu GROUP BY region"),
     (
         "rows_above_a_level_of_one_host",
         "SELECT * FROM cpu WHERE usage_user > 90 AND hostname = 'host_7' AND time < '2026-01-01 12:00:00'",
@@ -49,5 +55,47 @@ fn statements(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, statements);
+/// Statements over the first two hours, which are few enough rows to stay in the memtable.
+const RECENT: &[(&str, &str)] = &[
+    (
+        "max_per_minute_of_one_host_for_one_hour",
+        "SELECT time_bucket('1m', time) AS minute, max(usage_user) FROM cpu \
+         WHERE hostname = 'host_7' AND time < '2026-01-01 01:00:00' GROUP BY minute ORDER BY minute",
+    ),
+    (
+        "avg_per_host_and_minute_over_half_an_hour",
+        "SELECT hostname, time_bucket('1m', time) AS minute, avg(usage_user) FROM cpu \
+         WHERE time >= '2026-01-01 01:00:00' AND time < '2026-01-01 01:30:00' GROUP BY hostname, minute",
+    ),
+    ("avg_of_the_whole_table", "SELECT avg(usage_user) FROM cpu"),
+    ("avg_by_region", "SELECT region, avg(usage_user) FROM cpu GROUP BY region"),
+    ("last_per_host", "SELECT hostname, last(usage_user, time) FROM cpu GROUP BY hostname"),
+    ("rows_above_a_level", "SELECT * FROM cpu WHERE usage_user > 90"),
+];
+
+fn memtable_and_flushed(c: &mut Criterion) {
+    let day = one_day();
+    let two_hours = CpuOptions { rows_per_host: day.rows_per_host / 12, ..day };
+    let (in_memory, flushed) = (scratch_dir(), scratch_dir());
+    let in_memory = filled_database(in_memory.path(), &two_hours);
+    let flushed = filled_database(flushed.path(), &two_hours);
+    flushed.flush().unwrap();
+    assert_eq!(in_memory.engine().stats().memtable_rows, two_hours.row_count());
+    assert_eq!(flushed.engine().stats().memtable_rows, 0);
+
+    let mut group = c.benchmark_group("recent");
+    for (name, sql) in RECENT {
+        let rows = [&in_memory, &flushed].map(|database| database.query(sql).unwrap().row_count());
+        assert_eq!(rows[0], rows[1], "{name}");
+        eprintln!("{name}: {} rows", rows[0]);
+        for (place, database) in [("memtable", &in_memory), ("flushed", &flushed)] {
+            group.bench_function(format!("{name}/{place}"), |bencher| {
+                bencher.iter(|| black_box(database.query(sql).unwrap()));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, statements, memtable_and_flushed);
 criterion_main!(benches);

@@ -1,13 +1,17 @@
 //! The scan interface of a snapshot, without SQL: 1,000 series x 8,640 rows x 10 integer fields in one segment.
 //!
-//! `cargo bench -p lynxstore-storage --bench scan`
+//! `cargo bench -p lynxstore-storage --bench scan`; in CPU time of the thread.
+
+#[path = "support/cpu_time.rs"]
+mod cpu_time;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array};
+use cpu_time::CpuTime;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lynxstore_storage::encoding::{VECTOR_LEN, kernel, sum_vector_i64};
+use lynxstore_storage::encoding::{VectorBuffer, kernel, sum_vector_i64};
 use lynxstore_storage::engine::{Ack, Engine, EngineOptions, SegmentInfo};
 use lynxstore_storage::io::RealIo;
 use lynxstore_storage::segment::{Segment, segment_file_name};
@@ -106,7 +110,7 @@ fn open_segments(dir: &Path, engine: &Engine) -> Vec<Segment> {
 
 /// Sums the first field vector by vector on the packed numbers; decodes what has no shortcut.
 fn sum_packed(segments: &[Segment]) -> i64 {
-    let mut buffer = Box::new([0; VECTOR_LEN]);
+    let mut buffer = VectorBuffer::<i64>::boxed();
     let mut sum = 0;
     for section in segments.iter().flat_map(|segment| segment.sections()) {
         let column = &section.columns()[0];
@@ -124,7 +128,7 @@ fn sum_packed(segments: &[Segment]) -> i64 {
     sum
 }
 
-fn scan(criterion: &mut Criterion) {
+fn scan(criterion: &mut Criterion<CpuTime>) {
     let dir = tempfile::tempdir().expect("there is a directory for temporary files");
     let engine = build(dir.path());
     let bytes = engine.stats().segment_bytes;
@@ -154,5 +158,9 @@ fn scan(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, scan);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(CpuTime::new());
+    targets = scan
+}
 criterion_main!(benches);

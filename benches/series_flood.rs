@@ -6,11 +6,13 @@
 //! `LYNX_FLOOD_SERIES` (10,000,000) and `LYNX_FLOOD_BUDGET_MIB` (256) set the size; a smoke run takes 20,000 series.
 #![allow(clippy::unwrap_used)] // A benchmark that cannot go on has nothing better to do than to stop.
 
+#[path = "support/process.rs"]
+mod process;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray};
@@ -18,6 +20,7 @@ use lynxstore_storage::Error;
 use lynxstore_storage::engine::{Ack, Engine, EngineOptions};
 use lynxstore_storage::ingest::group_rows;
 use lynxstore_storage::types::{FieldType, TableSchema, TableSpec};
+use process::Peak;
 
 const BATCH_ROWS: u64 = 10_000;
 
@@ -129,40 +132,4 @@ fn batch_of(schema: &TableSchema, start: u64, end: u64) -> RecordBatch {
     let columns: [ArrayRef; 4] = [Arc::new(times), Arc::new(hosts), Arc::new(metrics), Arc::new(values)];
     let names = std::iter::once(schema.time.name.as_str()).chain(["host", "metric", "value"]);
     RecordBatch::try_from_iter(names.zip(columns)).unwrap()
-}
-
-/// The most anonymous memory that the process held, looked at every few milliseconds.
-struct Peak {
-    most_kib: Arc<AtomicU64>,
-    is_over: Arc<AtomicBool>,
-}
-
-impl Peak {
-    fn watch() -> Self {
-        let peak = Self { most_kib: Arc::default(), is_over: Arc::default() };
-        let (most_kib, is_over) = (Arc::clone(&peak.most_kib), Arc::clone(&peak.is_over));
-        std::thread::spawn(move || {
-            while !is_over.load(Ordering::Relaxed) {
-                most_kib.fetch_max(anonymous_kib(), Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        });
-        peak
-    }
-
-    fn mib(&self) -> u64 {
-        self.most_kib.load(Ordering::Relaxed) / 1024
-    }
-}
-
-impl Drop for Peak {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-    }
-}
-
-fn anonymous_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }

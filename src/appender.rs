@@ -1,15 +1,14 @@
 //! Builds a batch row by row.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, StringDictionaryBuilder,
-    TimestampNanosecondArray, UInt64Builder,
+    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, UInt64Builder,
 };
-use arrow::datatypes::{Field, Int32Type, Schema};
-use arrow::record_batch::RecordBatch;
 use lynxstore_storage::engine::{Ack, WriteReceipt};
-use lynxstore_storage::types::{FieldType, TableSchema};
+use lynxstore_storage::ingest::RowGrouper;
+use lynxstore_storage::types::{FieldType, SeriesBatch, TableSchema};
 
 use crate::database::Database;
 use crate::error::{Error, Result};
@@ -45,25 +44,32 @@ from!(f64 => F64, i64 => I64, u64 => U64, bool => Bool, &'a str => String, &'a [
 
 /// Collects rows of one table. Nothing is written before [`Appender::flush`] or [`Appender::finish`], which make all rows
 /// since the last flush one commit.
+///
+/// Columns are searched by name; those that a row sets in the order of the table are found at once.
+#[derive(Debug)]
 pub struct Appender {
     database: Database,
     table: Arc<TableSchema>,
     ack: Ack,
     times: Vec<i64>,
-    tags: Vec<StringDictionaryBuilder<Int32Type>>,
+    /// The series of the rows that are complete: all but the last.
+    series: RowGrouper,
     fields: Vec<FieldBuilder>,
+    row: OpenRow,
 }
 
-impl std::fmt::Debug for Appender {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Builders of dictionaries have no `Debug` of their own.
-        let Self { table, ack, times, .. } = self;
-        f.debug_struct("Appender")
-            .field("table", &table.name)
-            .field("ack", ack)
-            .field("rows", &times.len())
-            .finish_non_exhaustive()
-    }
+/// What the last row has so far.
+#[derive(Debug)]
+struct OpenRow {
+    /// Whether there is one that is not complete.
+    is_open: bool,
+    /// Tag values, one behind the other, and the place of each.
+    text: Vec<u8>,
+    tags: Vec<Option<Range<usize>>>,
+    /// The column that most likely comes next.
+    next_tag: usize,
+    next_field: usize,
+    field_count: usize,
 }
 
 #[derive(Debug)]
@@ -84,9 +90,16 @@ pub struct AppenderRow<'a> {
 
 impl Appender {
     pub(crate) fn new(database: Database, table: Arc<TableSchema>) -> Self {
-        let tags = table.tags.iter().map(|_| StringDictionaryBuilder::new()).collect();
         let fields = table.fields.iter().map(|field| FieldBuilder::new(field.field_type)).collect();
-        Self { database, table, ack: Ack::Durable, times: Vec::new(), tags, fields }
+        let row = OpenRow {
+            is_open: false,
+            text: Vec::new(),
+            tags: vec![None; table.tags.len()],
+            next_tag: 0,
+            next_field: 0,
+            field_count: 0,
+        };
+        Self { database, table, ack: Ack::Durable, times: Vec::new(), series: RowGrouper::default(), fields, row }
     }
 
     /// Sets how safe the rows are when a flush returns. Default: [`Ack::Durable`].
@@ -106,6 +119,7 @@ impl Appender {
         }
         self.complete_row();
         self.times.push(time_ns);
+        self.row.is_open = true;
         Ok(AppenderRow { appender: self })
     }
 
@@ -117,28 +131,37 @@ impl Appender {
     /// Writes the rows since the last flush as one commit; `None` when there are none.
     ///
     /// # Errors
-    /// As [`Database::write`]; the rows are gone from the appender.
+    /// As [`Database::write`], and [`InvalidInput`](crate::ErrorKind::InvalidInput) when the table lost a column since the
+    /// appender was made; the rows are gone from the appender.
     pub fn flush(&mut self) -> Result<Option<WriteReceipt>> {
         self.complete_row();
         if self.times.is_empty() {
             return Ok(None);
         }
-        let table = &self.table;
-        let mut columns: Vec<(Field, ArrayRef)> = Vec::with_capacity(1 + self.tags.len() + self.fields.len());
-        let times: ArrayRef = Arc::new(TimestampNanosecondArray::from(std::mem::take(&mut self.times)));
-        columns.push((Field::new(&table.time.name, times.data_type().clone(), false), times));
-        for (tag, builder) in table.tags.iter().zip(&mut self.tags) {
-            let array: ArrayRef = Arc::new(builder.finish());
-            columns.push((Field::new(&tag.name, array.data_type().clone(), true), array));
+        let arrays = self.fields.iter_mut().map(FieldBuilder::finish);
+        let columns = self.table.fields.iter().map(|field| field.id).zip(arrays);
+        let columns = columns.filter(|(_, array)| array.null_count() < array.len()).collect();
+        let batch = self.series.finish(self.table.id, std::mem::take(&mut self.times), columns)?;
+        self.check_table(&batch)?;
+        Ok(Some(self.database.engine().write(vec![batch], self.ack)?))
+    }
+
+    /// Whether the table still has the columns of a batch.
+    fn check_table(&self, batch: &SeriesBatch) -> Result<()> {
+        let table = self.database.table(&self.table.name)?;
+        if Arc::ptr_eq(&table, &self.table) {
+            return Ok(());
         }
-        for (field, builder) in table.fields.iter().zip(&mut self.fields) {
-            let array = builder.finish();
-            columns.push((Field::new(&field.name, array.data_type().clone(), true), array));
+        let has_field = |id| table.fields.iter().any(|field| field.id == id);
+        let has_tags = table.tags.len() >= self.table.tags.len()
+            && table.tags.iter().zip(&self.table.tags).all(|(now, before)| now.id == before.id);
+        if table.id != self.table.id || !has_tags || !batch.fields.iter().all(|(id, _)| has_field(*id)) {
+            return Err(Error::invalid(format!(
+                "table '{}' lost columns since the appender was made: make another one",
+                self.table.name
+            )));
         }
-        let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
-            .map_err(|error| Error::invalid(error.to_string()))?;
-        self.database.write_with(&table.name, &batch, self.ack).map(Some)
+        Ok(())
     }
 
     /// Writes what is left and ends the appender. An appender that is dropped without it loses its rows.
@@ -149,20 +172,22 @@ impl Appender {
         self.flush()
     }
 
-    /// Fills the columns that the current row does not have.
+    /// Ends the last row; columns that it does not have are NULL.
     fn complete_row(&mut self) {
-        use arrow::array::ArrayBuilder;
-        let rows = self.times.len();
-        for tag in &mut self.tags {
-            if tag.len() < rows {
-                tag.append_null();
-            }
+        let row = &mut self.row;
+        if !std::mem::take(&mut row.is_open) {
+            return;
         }
-        for field in &mut self.fields {
-            if field.len() < rows {
+        let text = &row.text;
+        self.series.push(row.tags.iter_mut().map(|tag| tag.take().map(|place| &text[place])));
+        row.text.clear();
+        if row.field_count < self.fields.len() {
+            let rows = self.times.len();
+            for field in self.fields.iter_mut().filter(|field| field.len() < rows) {
                 field.append_null();
             }
         }
+        (row.next_tag, row.next_field, row.field_count) = (0, 0, 0);
     }
 }
 
@@ -172,17 +197,17 @@ impl AppenderRow<'_> {
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) when the table has no such tag, or the row has it already.
     pub fn tag(self, name: &str, value: &str) -> Result<Self> {
-        use arrow::array::ArrayBuilder;
-        let Appender { table, tags, times, .. } = &mut *self.appender;
-        let index = table
-            .tag_index(name)
-            .ok_or_else(|| Error::invalid(format!("table '{}' has no tag '{name}'", table.name)))?;
-        if tags[index].len() >= times.len() {
+        let Appender { table, row, .. } = &mut *self.appender;
+        let is_next = table.tags.get(row.next_tag).is_some_and(|tag| tag.name == name);
+        let index = if is_next { Some(row.next_tag) } else { table.tag_index(name) };
+        let index = index.ok_or_else(|| Error::invalid(format!("table '{}' has no tag '{name}'", table.name)))?;
+        if row.tags[index].is_some() {
             return Err(Error::invalid(format!("tag '{name}' is set twice in one row")));
         }
-        tags[index]
-            .append(value)
-            .map_err(|error| Error::invalid(format!("tag '{name}': {error}; flush the appender")))?;
+        let start = row.text.len();
+        row.text.extend_from_slice(value.as_bytes());
+        row.tags[index] = Some(start..row.text.len());
+        row.next_tag = index + 1;
         Ok(self)
     }
 
@@ -192,10 +217,10 @@ impl AppenderRow<'_> {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) when the table has no such field, the value is of another type,
     /// or the row has it already.
     pub fn field<'v>(self, name: &str, value: impl Into<FieldValue<'v>>) -> Result<Self> {
-        let Appender { table, fields, times, .. } = &mut *self.appender;
-        let index = table
-            .field_index(name)
-            .ok_or_else(|| Error::invalid(format!("table '{}' has no field '{name}'", table.name)))?;
+        let Appender { table, fields, times, row, .. } = &mut *self.appender;
+        let is_next = table.fields.get(row.next_field).is_some_and(|field| field.name == name);
+        let index = if is_next { Some(row.next_field) } else { table.field_index(name) };
+        let index = index.ok_or_else(|| Error::invalid(format!("table '{}' has no field '{name}'", table.name)))?;
         if fields[index].len() >= times.len() {
             return Err(Error::invalid(format!("field '{name}' is set twice in one row")));
         }
@@ -206,6 +231,8 @@ impl AppenderRow<'_> {
                 table.fields[index].field_type.arrow_type()
             )));
         }
+        row.next_field = index + 1;
+        row.field_count += 1;
         Ok(self)
     }
 }

@@ -62,7 +62,7 @@ pub use database::Database;
 pub use error::{Error, ErrorKind, Result};
 pub use lynxstore_query::{
     Cancellation, DamagePolicy, FileAccess, PreparedStatement, QueryOptions, QueryOutput, RollupMode, Route,
-    ScalarParam,
+    ScalarParam, SqlLimits, StatementDescription,
 };
 pub use lynxstore_storage::engine::{
     Ack, BackupStats, Engine, EngineStats, RecoveryReport, Refresh, RepairMode, RepairReport, RestoreStats,

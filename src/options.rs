@@ -1,8 +1,9 @@
 //! Options of a database.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use lynxstore_query::{DamagePolicy, FileAccess, QueryOptions, RollupMode};
+use lynxstore_query::{DamagePolicy, FileAccess, QueryOptions, RollupMode, SqlLimits};
 use lynxstore_storage::engine::EngineOptions;
 
 /// How a [`Database`](crate::Database) is opened.
@@ -48,6 +49,44 @@ impl Options {
     #[must_use]
     pub fn query_threads(mut self, threads: usize) -> Self {
         self.query.threads = threads.max(1);
+        self
+    }
+
+    /// Memory for the groups, sorted rows and result of one statement. Default: 1 GiB.
+    #[must_use]
+    pub fn query_memory_bytes(mut self, bytes: u64) -> Self {
+        self.query.memory_bytes_max = bytes;
+        self
+    }
+
+    /// How long a statement may run before it fails with [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded).
+    /// Default: as long as it takes.
+    #[must_use]
+    pub fn query_time_max(mut self, time: Duration) -> Self {
+        self.query.time_max = Some(time);
+        self
+    }
+
+    /// Where statements of general SQL spill what exceeds their memory, and how many bytes of it. Default: the temporary
+    /// directory of the system, 16 GiB.
+    #[must_use]
+    pub fn query_spill(mut self, dir: impl Into<PathBuf>, bytes_max: u64) -> Self {
+        self.query.spill_dir = Some(dir.into());
+        self.query.spill_bytes_max = bytes_max;
+        self
+    }
+
+    /// Rows of one result. Default: 64 Mi.
+    #[must_use]
+    pub fn query_rows_max(mut self, rows: u64) -> Self {
+        self.query.rows_out_max = rows;
+        self
+    }
+
+    /// Bounds on the text of a statement. Default: 64 MiB, 4 Mi names, literals and operators.
+    #[must_use]
+    pub fn sql_limits(mut self, limits: SqlLimits) -> Self {
+        self.query.sql = limits;
         self
     }
 

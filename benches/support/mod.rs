@@ -1,6 +1,8 @@
 //! What several benchmarks share: the `cpu` table of a monitored fleet, and where databases go.
 #![allow(dead_code, unreachable_pub)] // Each benchmark is a crate of its own and uses a part of this module.
 
+pub mod process;
+
 use std::path::{Path, PathBuf};
 
 use lynxstore::generate::{CPU_FIELDS, CPU_TAGS, CpuOptions};
@@ -28,8 +30,13 @@ pub fn one_day() -> CpuOptions {
 
 /// The declaration of the table.
 pub fn table_spec() -> TableSpec {
+    table_spec_of(FieldType::I64)
+}
+
+/// The declaration with gauges of a type.
+pub fn table_spec_of(gauge: FieldType) -> TableSpec {
     let spec = CPU_TAGS.iter().fold(TableSpec::new("cpu"), |spec, tag| spec.tag(*tag));
-    CPU_FIELDS.iter().fold(spec, |spec, field| spec.field(*field, FieldType::I64))
+    CPU_FIELDS.iter().fold(spec, |spec, field| spec.field(*field, gauge))
 }
 
 /// A new database with the rows in memory and in the log, flushed as far as its own limits ask.

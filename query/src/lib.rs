@@ -4,23 +4,27 @@
 //! runs the plan over the scan interface of the storage engine, `statement` carries out everything that is not a
 //! SELECT, `system` makes tables of what the database knows of itself. What the vectorized executor does not cover goes to DataFusion (feature `datafusion`) over the same snapshot.
 
+mod cancellation;
 #[cfg(feature = "datafusion")]
 mod datafusion;
 mod error;
 mod exec;
 #[cfg(feature = "files")]
 pub mod files;
+mod memory;
 mod options;
 mod output;
 mod plan;
 mod scalar;
 mod sql;
 mod statement;
+#[cfg(feature = "datafusion")]
 mod system;
 
+pub use cancellation::Cancellation;
 pub use error::{Error, Result};
 pub use lynxstore_storage::snapshot::DamagePolicy;
-pub use options::{Cancellation, FileAccess, QueryOptions, RollupMode};
+pub use options::{FileAccess, QueryOptions, RollupMode, SqlLimits};
 pub use output::{QueryOutput, Route};
 pub use scalar::{Interval, Scalar as ScalarParam};
-pub use statement::{PreparedStatement, QueryEngine, sql_type};
+pub use statement::{PreparedStatement, QueryEngine, StatementDescription, sql_type};

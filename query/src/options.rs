@@ -1,11 +1,9 @@
 //! How a [`QueryEngine`](crate::QueryEngine) runs statements: namespace, threads, limits, and what it may touch.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use lynxstore_storage::snapshot::DamagePolicy;
-
-use crate::error::{Error, Result};
 
 /// Whether statements may name files (`COPY`, `FROM 'file'`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +25,33 @@ pub enum RollupMode {
     Off,
 }
 
+/// Bounds on the text of a statement, checked before anything is made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SqlLimits {
+    /// Bytes of the text.
+    pub bytes_max: usize,
+    /// Names, literals and operators.
+    pub nodes_max: usize,
+    /// Depth of brackets and subqueries as the parser counts its own calls; above [`SqlLimits::DEPTH_CAP`] as this.
+    pub depth_max: usize,
+    /// Operators in a row, without a comma between them; above [`SqlLimits::CHAIN_CAP`] as this.
+    pub chain_max: usize,
+}
+
+impl SqlLimits {
+    /// Deeper nesting could overflow the stack of a thread of 2 MiB.
+    pub const DEPTH_CAP: usize = 50;
+    /// Longer chains could overflow it too: syntax nests as deeply as a chain is long.
+    pub const CHAIN_CAP: usize = 1_000;
+}
+
+impl Default for SqlLimits {
+    fn default() -> Self {
+        // An INSERT of 100,000 rows is text too; a node takes up to about 300 bytes.
+        Self { bytes_max: 64 << 20, nodes_max: 4 << 20, depth_max: Self::DEPTH_CAP, chain_max: Self::CHAIN_CAP }
+    }
+}
+
 /// Options of a [`QueryEngine`](crate::QueryEngine).
 #[derive(Debug, Clone)]
 pub struct QueryOptions {
@@ -40,6 +65,18 @@ pub struct QueryOptions {
     pub rows_out_max: u64,
     /// A statement that needs more groups at once fails.
     pub groups_max: u64,
+    /// Bounds on the text of a statement.
+    pub sql: SqlLimits,
+    /// A statement whose groups, sorted rows and result take more bytes together spills to files where it can, else it
+    /// fails. Rows on their way through a scan, some megabytes per thread, do not count.
+    pub memory_bytes_max: u64,
+    /// A statement that takes longer fails; no bound when there is none.
+    pub time_max: Option<Duration>,
+    /// Where statements of general SQL spill what exceeds `memory_bytes_max`; the temporary directory of the system
+    /// when there is none.
+    pub spill_dir: Option<PathBuf>,
+    /// A statement that spills more bytes fails.
+    pub spill_bytes_max: u64,
     /// Whether rollups are used.
     pub rollups: RollupMode,
     /// What a statement does where rows cannot be read because their segment is damaged: `Skip` answers from the rest.
@@ -58,29 +95,13 @@ impl Default for QueryOptions {
             file_access: FileAccess::Denied,
             rows_out_max: ROWS_OUT_MAX,
             groups_max: GROUPS_MAX,
+            sql: SqlLimits::default(),
+            memory_bytes_max: 1 << 30,
+            time_max: None,
+            spill_dir: None,
+            spill_bytes_max: 16 << 30,
             rollups: RollupMode::On,
             on_damage: DamagePolicy::Fail,
         }
-    }
-}
-
-/// Cancels a running statement from another thread.
-#[derive(Debug, Clone, Default)]
-pub struct Cancellation(Arc<AtomicBool>);
-
-impl Cancellation {
-    /// A token that is not cancelled.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Asks the statement to stop; it fails with [`Error::Cancelled`] at its next series.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Fails when the statement was cancelled.
-    pub(crate) fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
     }
 }

@@ -41,6 +41,8 @@ pub struct ServerOptions {
     pub sql_bytes_max: usize,
     /// Rows of an SQL result.
     pub sql_rows_max: u64,
+    /// Memory for the groups, sorted rows and result of one statement.
+    pub statement_memory_bytes_max: u64,
     /// How long a statement may run; then it is cancelled.
     pub statement_time_max: Duration,
     /// Connections; more wait in the backlog of the operating system.
@@ -69,6 +71,7 @@ impl Default for ServerOptions {
             body_bytes_in_flight_max: 256 << 20,
             sql_bytes_max: 1 << 20,
             sql_rows_max: 1_000_000,
+            statement_memory_bytes_max: 256 << 20,
             statement_time_max: Duration::from_secs(30),
             connections_max: 512,
             head_timeout: Duration::from_secs(30),

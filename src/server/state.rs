@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use lynxstore_query::{FileAccess, QueryEngine, QueryOptions};
+use lynxstore_query::{FileAccess, QueryEngine, QueryOptions, SqlLimits};
 use lynxstore_storage::engine::Engine;
 
 use super::body::BodyReader;
@@ -36,6 +36,8 @@ impl ServerState {
         let query = QueryOptions {
             file_access: FileAccess::Denied,
             rows_out_max: options.sql_rows_max,
+            memory_bytes_max: options.statement_memory_bytes_max,
+            sql: SqlLimits { bytes_max: options.sql_bytes_max, ..database.query_options().sql },
             ..database.query_options().clone()
         };
         let namespace = query.namespace.clone();

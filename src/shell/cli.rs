@@ -70,6 +70,21 @@ pub(super) struct ShellArgs {
     /// Print the time of each statement to standard error
     #[arg(long)]
     pub(super) timer: bool,
+
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
+}
+
+/// Bounds of each statement.
+#[derive(Debug, Args)]
+pub(super) struct LimitArgs {
+    /// Memory for the groups, sorted rows and result of a statement
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    pub(super) statement_memory: Option<u64>,
+
+    /// End statements that take longer
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) statement_timeout: Option<u64>,
 }
 
 /// The subcommands.
@@ -237,6 +252,9 @@ pub(super) struct ServeArgs {
     /// Allow an address that other machines can reach, though the server asks for no credentials
     #[arg(long)]
     pub(super) insecure: bool,
+
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 }
 
 /// `tsq bench`.
@@ -247,8 +265,12 @@ pub(super) struct BenchArgs {
     pub(super) directory: PathBuf,
 
     /// Statements; a line `-- name: X` before a statement names it
-    #[arg(value_name = "FILE.sql")]
-    pub(super) file: PathBuf,
+    #[arg(value_name = "FILE.sql", required_unless_present = "lines")]
+    pub(super) file: Option<PathBuf>,
+
+    /// Take requests as JSON lines from standard input and answer each with a line, see docs/tsq.md
+    #[arg(long, conflicts_with_all = ["file", "runs", "json"])]
+    pub(super) lines: bool,
 
     /// Timed runs of each statement, after one that is not counted
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
@@ -257,6 +279,10 @@ pub(super) struct BenchArgs {
     /// Read the rows of whole hours too, instead of what segments keep of them
     #[arg(long)]
     pub(super) no_rollups: bool,
+
+    /// Prepare each statement once, and time its runs without parsing
+    #[arg(long)]
+    pub(super) prepared: bool,
 
     /// Print a JSON array of objects with the keys name, median_ms, min_ms, rows
     #[arg(long)]
@@ -268,6 +294,8 @@ pub(super) struct BenchArgs {
 pub(super) enum GenerateSubject {
     /// CPU usage of many hosts, shaped as the `cpu` table of the Time Series Benchmark Suite
     Cpu(GenerateCpuArgs),
+    /// Trucks: the tables `readings` and `diagnostics` of the same suite, with late and missing rows and values
+    Iot(GenerateIotArgs),
 }
 
 /// `tsq generate cpu`.
@@ -303,6 +331,42 @@ pub(super) struct GenerateCpuArgs {
     /// Name of the table in the database
     #[arg(long, default_value = "cpu", conflicts_with = "out")]
     pub(super) table: String,
+}
+
+/// `tsq generate iot`.
+#[derive(Debug, Args)]
+pub(super) struct GenerateIotArgs {
+    /// Number of trucks
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub(super) trucks: u32,
+
+    /// Length of the data set
+    #[arg(long, default_value_t = 24.0, value_name = "HOURS")]
+    pub(super) hours: f64,
+
+    /// Time between two reports of a truck: a number with ns, us, ms, s, m, h or d
+    #[arg(long, default_value = "10s", value_parser = parse_interval)]
+    pub(super) interval: i64,
+
+    /// Selects the data set
+    #[arg(long, default_value_t = 123)]
+    pub(super) seed: u64,
+
+    #[command(flatten)]
+    pub(super) target: GenerateIotTarget,
+}
+
+/// Where generated tables go.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct GenerateIotTarget {
+    /// Write readings.parquet and diagnostics.parquet into a directory, created when absent
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+
+    /// Write both tables into a database, created when absent
+    #[arg(long, value_name = "DIR")]
+    pub(super) database: Option<PathBuf>,
 }
 
 /// Where generated rows go.
@@ -426,5 +490,12 @@ mod tests {
         assert!(parse("tsq generate cpu").is_err());
         assert!(parse("tsq generate cpu --out a.csv --database d").is_err());
         assert!(parse("tsq generate cpu --hosts 5 --hours 0.5 --out a.csv").is_ok());
+    }
+
+    #[test]
+    fn statements_to_time_come_from_one_place() {
+        assert!(parse("tsq bench db").is_err());
+        assert!(parse("tsq bench db a.sql --lines").is_err());
+        assert!(parse("tsq bench db --lines --no-rollups").is_ok());
     }
 }

@@ -15,6 +15,7 @@ pub mod manifest;
 mod memtable;
 pub mod segment;
 pub mod snapshot;
+mod sync;
 pub mod types;
 pub mod wal;
 

@@ -13,14 +13,20 @@ use lynxstore_storage::snapshot::{DamagePolicy, Snapshot};
 
 use super::error::to_datafusion;
 use super::file_table::open_file_table;
+use super::run::RowTable;
+use super::served_query::ServedQueries;
 use super::table::SeriesTable;
 use crate::error::Error;
 use crate::files::looks_like_file;
 use crate::options::FileAccess;
+use crate::sql::SYSTEM_NAMESPACE;
 use crate::system::{self, SystemTables};
 
 /// The name of the only catalog, for DataFusion's sake; statements have no reason to write it.
 pub(super) const CATALOG: &str = "lynxstore";
+
+/// The functions that may stand in FROM.
+const TABLE_FUNCTIONS: [&str; 2] = ["generate_series", "range"];
 
 /// Catalog list and catalog in one: the namespaces of a snapshot.
 #[derive(Clone)]
@@ -30,6 +36,8 @@ pub(super) struct SnapshotCatalog {
     pub(super) file_access: FileAccess,
     pub(super) on_damage: DamagePolicy,
     pub(super) system: SystemTables,
+    pub(super) served: ServedQueries,
+    pub(super) tables: Arc<[RowTable]>,
 }
 
 impl Debug for SnapshotCatalog {
@@ -76,7 +84,7 @@ struct NamespaceTables {
 #[async_trait]
 impl SchemaProvider for NamespaceTables {
     fn table_names(&self) -> Vec<String> {
-        if self.namespace == system::NAMESPACE {
+        if self.namespace == SYSTEM_NAMESPACE {
             return system::NAMES.map(str::to_owned).to_vec();
         }
         let tables = self.catalog.snapshot.tables();
@@ -84,13 +92,23 @@ impl SchemaProvider for NamespaceTables {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        if self.namespace == system::NAMESPACE
+        if let Some(rows) = self.catalog.tables.iter().find(|table| table.name == name) {
+            return Ok(Some(Arc::new(MemTable::try_new(Arc::clone(&rows.schema), vec![rows.batches.clone()])?)));
+        }
+        if self.namespace == SYSTEM_NAMESPACE
             && let Some(batch) = self.catalog.system.table(&self.catalog.snapshot, name).map_err(to_datafusion)?
         {
             return Ok(Some(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?)));
         }
+        if *self.namespace == *self.catalog.default_namespace
+            && let Some(served) = self.catalog.served.table(name)
+        {
+            return Ok(Some(served));
+        }
         match self.catalog.snapshot.table(&self.namespace, name) {
             Ok(table) => return Ok(Some(Arc::new(SeriesTable::new(table.on_damage(self.catalog.on_damage))))),
+            // DataFusion asks for what is called in FROM too.
+            Err(lynxstore_storage::Error::TableNotFound { .. }) if TABLE_FUNCTIONS.contains(&name) => return Ok(None),
             Err(lynxstore_storage::Error::TableNotFound { .. }) => {}
             Err(error) => return Err(to_datafusion(error)),
         }

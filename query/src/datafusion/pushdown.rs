@@ -69,7 +69,7 @@ pub(super) fn strip_qualifiers(expr: Expr) -> Result<Expr> {
 }
 
 /// `column op literal`, turned round when it is written the other way.
-fn comparison(expr: &Expr) -> Option<(&Column, Operator, &ScalarValue)> {
+pub(super) fn comparison(expr: &Expr) -> Option<(&Column, Operator, &ScalarValue)> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return None };
     match (strip_casts(left), strip_casts(right)) {
         (Expr::Column(column), Expr::Literal(value, _)) => Some((column, *op, value)),
@@ -121,7 +121,7 @@ fn time_range(schema: &TableSchema, expr: &Expr) -> Option<TimeRange> {
 }
 
 /// The times that stand in relation `op` to `value`.
-fn range_of(op: Operator, value: &ScalarValue) -> Option<TimeRange> {
+pub(super) fn range_of(op: Operator, value: &ScalarValue) -> Option<TimeRange> {
     const NEVER: TimeRange = TimeRange { start_ns: i64::MAX, end_ns: i64::MIN };
     // Other units are cast by DataFusion before they get here, or change the meaning of the comparison.
     let ScalarValue::TimestampNanosecond(Some(ns), _) = value else { return None };
@@ -161,7 +161,7 @@ fn tag_one_of(schema: &TableSchema, expr: &Expr) -> Option<(usize, Vec<String>)>
     Some((tag, values.collect::<Option<_>>()?))
 }
 
-fn text_of(value: &ScalarValue) -> Option<String> {
+pub(super) fn text_of(value: &ScalarValue) -> Option<String> {
     match value {
         ScalarValue::Dictionary(_, value) => text_of(value),
         value => value.try_as_str()?.map(str::to_owned),

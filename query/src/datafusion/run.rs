@@ -1,5 +1,6 @@
 //! Runs one statement, synchronously for the caller.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -17,17 +18,20 @@ use lynxstore_storage::engine::Engine;
 use lynxstore_storage::snapshot::{DamagePolicy, Snapshot};
 use sqlparser::ast::{Query, Statement as SqlStatement};
 
-use super::error::from_datafusion;
+use super::aggregate_calls::SeriesColumns;
+use super::asof_join::nest_asof_joins;
+use super::error::{OUT_OF_MEMORY, OUT_OF_SPILL_SPACE, from_datafusion};
 use super::names::settle_names;
 use super::runtime::drive;
+use super::served_query::{ServedQueries, serve_subqueries};
 use super::session::session;
+use crate::cancellation::Cancellation;
 use crate::error::{Error, Result};
-use crate::options::{Cancellation, FileAccess, QueryOptions};
+use crate::exec::Workers;
+use crate::memory::{self, MemoryAccount, batch_bytes};
+use crate::options::{FileAccess, QueryOptions};
 use crate::scalar::Scalar;
 use crate::system::SystemTables;
-
-/// Intermediate state of one statement (hash tables, sorts) beyond this spills to temporary files or fails.
-const MEMORY_BYTES_MAX: usize = 1 << 30;
 
 /// What a statement may use.
 #[derive(Debug, Clone)]
@@ -40,12 +44,33 @@ pub(crate) struct RunOptions {
     pub(crate) file_access: FileAccess,
     /// A result with more rows fails.
     pub(crate) rows_out_max: u64,
-    /// Bound of intermediate state.
-    pub(crate) memory_bytes_max: usize,
+    /// What hash tables, sorts and the result take.
+    pub(crate) memory: Arc<MemoryAccount>,
+    /// Where operators spill to; the temporary directory of the system when there is none.
+    pub(crate) spill_dir: Option<PathBuf>,
+    /// Bound of what they spill.
+    pub(crate) spill_bytes_max: u64,
     /// What a scan does where rows cannot be read.
     pub(crate) on_damage: DamagePolicy,
     /// Makes the tables of the namespace `system`.
     pub(crate) system: SystemTables,
+    /// What parts of the statement may use that the vectorized executor serves.
+    pub(crate) query: QueryOptions,
+    /// The threads of these parts.
+    pub(crate) workers: Arc<Workers>,
+    /// Rows that stand in the statement by a name.
+    pub(crate) tables: Arc<[RowTable]>,
+}
+
+/// Rows that a statement reads as a table.
+#[derive(Debug, Clone)]
+pub(crate) struct RowTable {
+    /// Its name, as it stands in the statement.
+    pub(crate) name: String,
+    /// Its columns.
+    pub(crate) schema: SchemaRef,
+    /// Its rows.
+    pub(crate) batches: Vec<RecordBatch>,
 }
 
 impl RunOptions {
@@ -56,10 +81,21 @@ impl RunOptions {
             threads: options.threads,
             file_access: options.file_access,
             rows_out_max: options.rows_out_max,
-            memory_bytes_max: MEMORY_BYTES_MAX,
+            memory: MemoryAccount::new(options.memory_bytes_max),
+            spill_dir: options.spill_dir.clone(),
+            spill_bytes_max: options.spill_bytes_max,
             on_damage: options.on_damage,
             system: SystemTables { engine: Arc::clone(engine) },
+            query: options.clone(),
+            workers: Arc::default(),
+            tables: Arc::from([]),
         }
+    }
+
+    /// With rows that stand in the statement.
+    pub(crate) fn with_tables(mut self, tables: Vec<RowTable>) -> Self {
+        self.tables = tables.into();
+        self
     }
 }
 
@@ -102,6 +138,7 @@ pub(crate) fn run(
     let mut schema = None;
     let mut batches = Vec::new();
     let mut rows: u64 = 0;
+    let mut memory = options.memory.holder();
     run_each(
         snapshot,
         input,
@@ -115,9 +152,10 @@ pub(crate) fn run(
                 return Err(Error::LimitExceeded {
                     what: "the number of result rows",
                     limit: options.rows_out_max,
-                    hint: "add a LIMIT, or write the result to a file with COPY",
+                    hint: "add a LIMIT, write the result to a file with COPY, or raise rows_out_max",
                 });
             }
+            memory.add(batch_bytes(&batch))?;
             batches.push(batch);
             Ok(())
         },
@@ -139,14 +177,10 @@ pub(super) fn run_each(
     mut on_schema: impl FnMut(SchemaRef),
     mut on_batch: impl FnMut(RecordBatch) -> Result<()>,
 ) -> Result<()> {
-    let context = session(snapshot.clone(), options)?;
-    let snapshot = snapshot.clone();
-    let params = params.to_vec();
+    let planner = Planner::new(snapshot, input, params, options, cancellation)?;
     drive(
         async move |sender| {
-            let (state, plan) = plan(&context, &snapshot, input, &params).await?;
-            let physical = state.create_physical_plan(&plan).await.map_err(from_datafusion)?;
-            let physical = yielding_joins(physical).map_err(from_datafusion)?;
+            let (state, physical) = planner.physical_plan().await?;
             let mut stream = execute_stream(physical, state.task_ctx()).map_err(from_datafusion)?;
             if !sender.send(Item::Schema(stream.schema())).await {
                 return Ok(());
@@ -168,6 +202,18 @@ pub(super) fn run_each(
             Item::Batch(batch) => on_batch(batch),
         },
     )
+    .map_err(|error| name_limit(error, options))
+}
+
+/// Says which limit it was when an operator had to do with less than it needs.
+pub(super) fn name_limit(error: Error, options: &RunOptions) -> Error {
+    match error {
+        Error::LimitExceeded { what: OUT_OF_MEMORY, .. } => memory::exceeded(options.memory.limit_bytes()),
+        Error::LimitExceeded { what: what @ OUT_OF_SPILL_SPACE, hint, .. } => {
+            Error::LimitExceeded { what, limit: options.spill_bytes_max, hint }
+        }
+        other => other,
+    }
 }
 
 /// Makes joins give way to the scheduler now and then. A join may put out rows for ever from inputs that it has read
@@ -186,19 +232,22 @@ fn yielding_joins(plan: Arc<dyn ExecutionPlan>) -> datafusion::common::Result<Ar
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn explain(snapshot: &Snapshot, input: SqlInput, params: &[Scalar], options: &RunOptions) -> Result<String> {
-    let context = session(snapshot.clone(), options)?;
-    let snapshot = snapshot.clone();
-    let params = params.to_vec();
+pub(crate) fn explain(
+    snapshot: &Snapshot,
+    input: SqlInput,
+    params: &[Scalar],
+    options: &RunOptions,
+    cancellation: &Cancellation,
+) -> Result<String> {
+    let planner = Planner::new(snapshot, input, params, options, cancellation)?;
     let mut text = String::new();
     drive(
         async move |sender| {
-            let (state, plan) = plan(&context, &snapshot, input, &params).await?;
-            let physical = state.create_physical_plan(&plan).await.map_err(from_datafusion)?;
+            let (_, physical) = planner.physical_plan().await?;
             sender.send(displayable(physical.as_ref()).indent(false).to_string()).await;
             Ok(())
         },
-        &Cancellation::new(),
+        cancellation,
         |plan| {
             text = plan;
             Ok(())
@@ -207,45 +256,101 @@ pub(crate) fn explain(snapshot: &Snapshot, input: SqlInput, params: &[Scalar], o
     Ok(text)
 }
 
-async fn plan(
-    context: &SessionContext,
-    snapshot: &Snapshot,
+/// A statement on its way to operators.
+pub(super) struct Planner {
+    context: SessionContext,
+    snapshot: Snapshot,
     input: SqlInput,
-    params: &[Scalar],
-) -> Result<(SessionState, LogicalPlan)> {
-    let state = context.state();
-    let statement = match input {
-        SqlInput::Text(text) => {
-            let dialect = state.config_options().sql_parser.dialect;
-            state.sql_to_statement(&text, &dialect).map_err(from_datafusion)?
-        }
-        SqlInput::Query(query) => DataFusionStatement::Statement(Box::new(SqlStatement::Query(query))),
-    };
-    let namespace = &state.config_options().catalog.default_schema;
-    let statement = read_only(statement, snapshot, namespace)?;
-    let plan = state.statement_to_plan(statement).await.map_err(from_datafusion)?;
-    // The statement was a query; this also refuses what may hide inside one.
-    let rules = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    rules.verify_plan(&plan).map_err(from_datafusion)?;
-    let plan = if params.is_empty() {
-        plan
-    } else {
-        let values: Vec<ScalarValue> = params.iter().map(scalar_value).collect();
-        plan.with_param_values(ParamValues::from(values)).map_err(from_datafusion)?
-    };
-    Ok((state, plan))
+    params: Vec<Scalar>,
+    options: RunOptions,
+    cancellation: Cancellation,
+    served: ServedQueries,
 }
 
-/// The statement with its names settled, when it is a query or explains one. Changes go through the storage engine or
-/// not at all.
-fn read_only(statement: DataFusionStatement, snapshot: &Snapshot, namespace: &str) -> Result<DataFusionStatement> {
+impl Planner {
+    pub(super) fn new(
+        snapshot: &Snapshot,
+        input: SqlInput,
+        params: &[Scalar],
+        options: &RunOptions,
+        cancellation: &Cancellation,
+    ) -> Result<Self> {
+        let served = ServedQueries::default();
+        Ok(Self {
+            context: session(snapshot.clone(), options, served.clone())?,
+            snapshot: snapshot.clone(),
+            input,
+            params: params.to_vec(),
+            options: options.clone(),
+            cancellation: cancellation.clone(),
+            served,
+        })
+    }
+
+    /// The operators of the statement, and the state of its session.
+    pub(super) async fn physical_plan(self) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
+        let (state, plan) = self.plan().await?;
+        let physical = state.create_physical_plan(&plan).await.map_err(from_datafusion)?;
+        Ok((state, yielding_joins(physical).map_err(from_datafusion)?))
+    }
+
+    /// The statement as relations.
+    pub(super) async fn plan(self) -> Result<(SessionState, LogicalPlan)> {
+        let state = self.context.state();
+        let statement = match self.input.clone() {
+            SqlInput::Text(text) => {
+                let dialect = state.config_options().sql_parser.dialect;
+                state.sql_to_statement(&text, &dialect).map_err(from_datafusion)?
+            }
+            SqlInput::Query(query) => DataFusionStatement::Statement(Box::new(SqlStatement::Query(query))),
+        };
+        let as_written = statement.clone();
+        let settled = self.settled(statement, SeriesColumns::Added)?;
+        let plan = match state.statement_to_plan(settled).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                // A CTE may hide the columns that were added to a call; without them the call itself says what it needs.
+                let settled = self.settled(as_written, SeriesColumns::AsWritten)?;
+                let clearer = state.statement_to_plan(settled).await.err();
+                return Err(from_datafusion(clearer.unwrap_or(error)));
+            }
+        };
+        // The statement was a query; this also refuses what may hide inside one.
+        let rules = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        rules.verify_plan(&plan).map_err(from_datafusion)?;
+        let plan = if self.params.is_empty() {
+            plan
+        } else {
+            let values: Vec<ScalarValue> = self.params.iter().map(scalar_value).collect();
+            plan.with_param_values(ParamValues::from(values)).map_err(from_datafusion)?
+        };
+        Ok((state, plan))
+    }
+
+    /// The statement with its names settled and its subqueries served.
+    fn settled(&self, statement: DataFusionStatement, series_columns: SeriesColumns) -> Result<DataFusionStatement> {
+        read_only(statement, &mut |query| {
+            let (snapshot, options) = (&self.snapshot, &self.options);
+            serve_subqueries(query, snapshot, &self.params, options, &self.cancellation, &self.served);
+            settle_names(query, snapshot, &options.namespace, series_columns)
+        })
+    }
+}
+
+/// The statement, when it is a query or explains one, after `settle` has changed it. Changes of data go through the
+/// storage engine or not at all.
+fn read_only(
+    statement: DataFusionStatement,
+    settle: &mut dyn FnMut(&mut SqlStatement) -> Result<()>,
+) -> Result<DataFusionStatement> {
     match statement {
         DataFusionStatement::Statement(mut inner) if matches!(*inner, SqlStatement::Query(_)) => {
-            settle_names(&mut inner, snapshot, namespace);
+            nest_asof_joins(&mut inner);
+            settle(&mut inner)?;
             Ok(DataFusionStatement::Statement(inner))
         }
         DataFusionStatement::Explain(mut explain) => {
-            explain.statement = Box::new(read_only(*explain.statement, snapshot, namespace)?);
+            explain.statement = Box::new(read_only(*explain.statement, settle)?);
             Ok(DataFusionStatement::Explain(explain))
         }
         other => {

@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::cancellation::Cancellation;
 use crate::error::{Error, Result};
-use crate::options::Cancellation;
 
 /// DataFusion's planner recurses; deep plans need more than the default 2 MiB. Only touched pages are memory.
 const THREAD_STACK_BYTES: usize = 8 << 20;

@@ -22,6 +22,7 @@ use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchSt
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::StreamExt;
 
+use super::scan_metrics::ScanMetrics;
 use super::scan_source::ScanSource;
 
 /// Batches that a partition may be ahead of its consumer.
@@ -73,7 +74,9 @@ impl DisplayAs for SeriesScanExec {
                 if let Some(fetch) = self.fetch {
                     write!(f, ", fetch={fetch}")?;
                 }
-                Ok(())
+                let sources = self.source.series.sources();
+                let (used, all) = (sources.segments, sources.table_segments);
+                write!(f, ", segments={used} of {all}, rows_in_memory={}", sources.memory_rows)
             }
             DisplayFormatType::TreeRender => {
                 writeln!(f, "table={}", schema.name)?;
@@ -125,7 +128,8 @@ impl ExecutionPlan for SeriesScanExec {
         let source = Arc::clone(&self.source);
         let series = self.partitions[partition].clone();
         let batch_rows = context.session_config().batch_size();
-        builder.spawn(source.send_batches(series, batch_rows, self.fetch, sender));
+        let scan_metrics = ScanMetrics::new(&self.metrics, partition);
+        builder.spawn(source.send_batches(series, batch_rows, self.fetch, scan_metrics, sender));
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let batches = builder.build().inspect(move |batch| {
             if let Ok(batch) = batch {

@@ -13,9 +13,10 @@ use tokio::sync::mpsc::Sender;
 use super::batch_builder::BatchBuilder;
 use super::error::to_datafusion;
 use super::field_bound::FieldBound;
+use super::scan_metrics::ScanMetrics;
 
 /// A partition below this many rows is not worth a task of its own.
-const PARTITION_ROWS_MIN: u64 = 32 * 1024;
+const PARTITION_ROWS_MIN: u64 = if cfg!(test) { 512 } else { 32 * 1024 };
 
 /// Where an output column comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +87,7 @@ impl ScanSource {
         series: Range<usize>,
         batch_rows: usize,
         rows_max: Option<usize>,
+        mut metrics: ScanMetrics,
         sender: Sender<Result<RecordBatch>>,
     ) -> Result<()> {
         // Fields are numbered in the scan in the order of the output columns; those of bounds are among them.
@@ -112,6 +114,7 @@ impl ScanSource {
                     .iter()
                     .any(|(field, bound)| block.zone_bound(*field).is_some_and(|zone| bound.excludes(&zone)));
                 if is_excluded {
+                    metrics.skip(block.len());
                     continue;
                 }
                 if builder.len() + block.len() > batch_rows && !builder.is_empty() {
@@ -123,6 +126,7 @@ impl ScanSource {
                 }
                 builder.push(position, &mut block)?;
             }
+            metrics.record(&scan);
             if builder.len() >= rows_left {
                 break;
             }

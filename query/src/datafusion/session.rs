@@ -4,36 +4,57 @@ use std::sync::{Arc, LazyLock};
 
 use datafusion::common::config::Dialect;
 use datafusion::execution::context::SessionContext;
-use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use datafusion::prelude::SessionConfig;
 use lynxstore_storage::snapshot::Snapshot;
 
+use super::asof_join::{AsofPlanner, AsofRelations, PushFilterBelowAsof};
+use super::bounded_function::bounded_functions;
 use super::catalog::{CATALOG, SnapshotCatalog};
 use super::error::from_datafusion;
+use super::extreme::Extreme;
 use super::first_last::{End, FirstLast};
+use super::lttb::Lttb;
+use super::memory_pool::AccountPool;
+use super::moving_avg::MovingAvg;
 use super::run::RunOptions;
+use super::served_query::ServedQueries;
+use super::summary_aggregate::SummaryAggregate;
 use super::time_bucket::TimeBucket;
 use crate::error::Result;
 
 /// Rows per batch of scans and operators.
 const BATCH_ROWS: usize = 8_192;
 
+/// Results of functions that a statement may hold at a time: one per thread and level of calls.
+const CALLS_AT_ONCE: u64 = 16;
+
 /// DataFusion's functions and rules with ours added; every session starts from it.
 static TEMPLATE: LazyLock<SessionState> = LazyLock::new(|| {
-    let mut state = SessionStateBuilder::new().with_default_features().build();
-    let is_registered = state.register_udf(Arc::new(ScalarUDF::from(TimeBucket::new()))).is_ok()
-        && [End::First, End::Last]
-            .into_iter()
-            .all(|end| state.register_udaf(Arc::new(AggregateUDF::from(FirstLast::new(end)))).is_ok());
+    let mut state = SessionStateBuilder::new()
+        .with_default_features()
+        .with_relation_planners(vec![Arc::new(AsofRelations)])
+        .with_optimizer_rule(Arc::new(PushFilterBelowAsof))
+        .with_query_planner(Arc::new(AsofPlanner))
+        .build();
+    let ends = [End::First, End::Last].map(|end| AggregateUDF::from(FirstLast::new(end)));
+    let summaries = SummaryAggregate::all().map(AggregateUDF::from);
+    let bounds = Extreme::all().map(AggregateUDF::from);
+    let lttb = std::iter::once(AggregateUDF::from(Lttb::new()));
+    let mut aggregates = ends.into_iter().chain(summaries).chain(bounds).chain(lttb);
+    let is_registered = [TimeBucket::bucket(), TimeBucket::trunc_in_zone()]
+        .into_iter()
+        .all(|function| state.register_udf(Arc::new(ScalarUDF::from(function))).is_ok())
+        && aggregates.all(|aggregate| state.register_udaf(Arc::new(aggregate)).is_ok())
+        && state.register_udwf(Arc::new(WindowUDF::from(MovingAvg::new()))).is_ok();
     assert!(is_registered, "a session state takes every function");
     state
 });
 
 /// A session over a snapshot.
-pub(super) fn session(snapshot: Snapshot, options: &RunOptions) -> Result<SessionContext> {
+pub(super) fn session(snapshot: Snapshot, options: &RunOptions, served: ServedQueries) -> Result<SessionContext> {
     let mut config = SessionConfig::new()
         .with_target_partitions(options.threads.max(1))
         .with_batch_size(BATCH_ROWS)
@@ -46,19 +67,36 @@ pub(super) fn session(snapshot: Snapshot, options: &RunOptions) -> Result<Sessio
     // Text is Utf8 on every route.
     parser.map_string_types_to_utf8view = false;
     config.options_mut().execution.parquet.schema_force_view_types = false;
-    let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(options.memory_bytes_max));
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().map_err(from_datafusion)?;
+    // Of DataFusion 55 it panics on floats.
+    config.options_mut().optimizer.enable_topk_aggregation = false;
+    // What a sort keeps aside for merging must leave room for sorting.
+    let merge_bytes = usize::try_from(options.memory.limit_bytes() / CALLS_AT_ONCE).unwrap_or(usize::MAX);
+    let kept = &mut config.options_mut().execution.sort_spill_reservation_bytes;
+    *kept = (*kept).min(merge_bytes);
+    let pool = Arc::new(AccountPool::new(Arc::clone(&options.memory)));
+    let mut runtime =
+        RuntimeEnvBuilder::new().with_memory_pool(pool).with_max_temp_directory_size(options.spill_bytes_max);
+    if let Some(dir) = &options.spill_dir {
+        runtime = runtime.with_temp_file_path(dir);
+    }
+    let runtime = runtime.build_arc().map_err(from_datafusion)?;
     let catalog = SnapshotCatalog {
         snapshot,
         default_namespace: Arc::clone(&options.namespace),
         file_access: options.file_access,
         on_damage: options.on_damage,
         system: options.system.clone(),
+        served,
+        tables: Arc::clone(&options.tables),
     };
-    let state = SessionStateBuilder::new_from_existing(TEMPLATE.clone())
+    let mut state = SessionStateBuilder::new_from_existing(TEMPLATE.clone())
         .with_config(config)
         .with_runtime_env(runtime)
         .with_catalog_list(Arc::new(catalog))
         .build();
+    let call_bytes_max = options.memory.limit_bytes() / CALLS_AT_ONCE;
+    for function in bounded_functions(call_bytes_max, |name| TEMPLATE.udf(name).ok()) {
+        state.register_udf(function).map_err(from_datafusion)?;
+    }
     Ok(SessionContext::new_with_state(state))
 }

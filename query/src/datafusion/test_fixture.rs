@@ -13,8 +13,9 @@ use lynxstore_storage::types::{FieldType, TableSpec};
 use tempfile::TempDir;
 
 use super::run::{Rows, RunOptions, SqlInput, explain, run};
+use crate::cancellation::Cancellation;
 use crate::error::Error;
-use crate::options::{Cancellation, QueryOptions};
+use crate::options::QueryOptions;
 
 /// 2026-01-01T00:00:00Z.
 pub(super) const START_NS: i64 = 1_767_225_600_000_000_000;
@@ -120,7 +121,7 @@ impl Fixture {
     }
 
     pub(super) fn explain(&self, sql: &str) -> String {
-        explain(&self.engine.snapshot(), SqlInput::Text(sql.into()), &[], &self.options).unwrap()
+        explain(&self.engine.snapshot(), SqlInput::Text(sql.into()), &[], &self.options, &Cancellation::new()).unwrap()
     }
 
     pub(super) fn error(&self, sql: &str) -> Error {

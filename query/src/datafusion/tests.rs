@@ -6,9 +6,11 @@ use arrow::datatypes::{DataType, Int32Type, Int64Type, Schema};
 use super::run::run_each;
 use super::test_fixture::{HOSTS, MINUTE_NS, ROWS_PER_HOST, START_NS, fixture, lines};
 use super::*;
+use crate::cancellation::Cancellation;
 use crate::error::Error;
 use crate::files::{FileError, FileFormat, WriteOptions};
-use crate::options::{Cancellation, FileAccess, QueryOptions};
+use crate::memory::MemoryAccount;
+use crate::options::{FileAccess, QueryOptions};
 use crate::output::Route;
 use crate::scalar::Scalar;
 use crate::statement::QueryEngine;
@@ -214,7 +216,9 @@ fn parameters_stand_for_values() {
 #[test]
 fn a_parsed_query_runs_like_its_text() {
     let fixture = fixture();
-    let crate::sql::Statement::Query(query) = crate::sql::parse_statement("select count(*) from cpu").unwrap() else {
+    let crate::sql::Statement::Query(query) =
+        crate::sql::parse_statement("select count(*) from cpu", &Default::default()).unwrap()
+    else {
         panic!("this is a query");
     };
     let snapshot = fixture.engine.snapshot();
@@ -295,9 +299,9 @@ fn limits_on_rows_and_memory_hold() {
     let mut fixture = fixture();
     fixture.options.rows_out_max = 100;
     assert!(matches!(fixture.error("select usage from cpu order by usage"), Error::LimitExceeded { limit: 100, .. }));
-    fixture.options.memory_bytes_max = 20_000;
+    fixture.options.memory = MemoryAccount::new(20_000);
     let error = fixture.error("select note, usage, count(*) from cpu group by 1, 2 having count(*) > 5");
-    assert!(matches!(&error, Error::Execution { message } if message.contains("memory")), "{error:?}");
+    assert!(matches!(&error, Error::LimitExceeded { limit: 20_000, .. }), "{error:?}");
 }
 
 #[test]
@@ -417,4 +421,23 @@ fn statements_beyond_the_vectorized_executor_take_this_route() {
     assert_eq!(lines(&prepared.execute(&[Scalar::from("host_1")]).unwrap().batches), ["12000"]);
     let denied = engine.execute("select * from 'x.csv'");
     assert!(matches!(denied, Err(Error::FileAccessDenied { .. })), "{denied:?}");
+}
+
+#[test]
+fn a_strict_bound_with_its_constant_first_stays_strict() {
+    let fixture = fixture();
+    let count = |condition: &str| {
+        let sql = format!("with c as (select load from cpu) select count(*) from c where {condition}");
+        lines(&fixture.try_run(&sql).unwrap().batches)
+    };
+    let bound = lines(&fixture.try_run("select max(load) from cpu where load < 1e300").unwrap().batches).remove(0);
+    assert_eq!(count(&format!("load >= {bound} and {bound} < load")), ["0"]);
+    assert_eq!(count(&format!("load <= {bound} and {bound} >= load")), count("load is not null"));
+}
+
+#[test]
+fn distinct_floats_are_ordered_and_limited() {
+    let fixture = fixture();
+    let sql = "with c as (select usage from cpu) select distinct usage from c order by 1 desc nulls last limit 3";
+    assert_eq!(lines(&fixture.try_run(sql).unwrap().batches).len(), 3);
 }

@@ -13,15 +13,17 @@ use arrow::array::{
 use arrow::compute::concat;
 use arrow::datatypes::Int32Type;
 use lynxstore_storage::encoding::Validity;
-use lynxstore_storage::snapshot::{Block, BlockTimes, TagValues};
+use lynxstore_storage::snapshot::{Block, BlockTimes, Piece, TagValues};
 use lynxstore_storage::types::{FieldType, TimeRange};
 
 use super::context::ExecContext;
+use super::expr::evaluate_mask;
 use super::field_filter::{FieldFilter, Selection};
 use super::row_mask::RowMask;
 use super::source::{ColumnPlace, Source, place_of, take_rows};
+use super::trace::ScanTrace;
 use crate::error::{Error, Result};
-use crate::plan::SelectPlan;
+use crate::plan::{Expr, SelectPlan};
 
 /// Rows of a batch: enough to pay for a call of a kernel, few enough to stay in the second-level cache.
 pub(crate) const BATCH_ROWS: usize = 16 * 1024;
@@ -57,14 +59,14 @@ impl<'a> BatchScan<'a> {
         Ok(Self { source, filter, columns: columns.collect::<Result<_>>()? })
     }
 
-    /// Hands the rows of `series` to `sink` in batches of about `batch_rows` rows: columns, times when `with_times`,
-    /// and the number of rows. The sink can stop the scan and, through the range that it returns, narrow the times
+    /// Hands the rows of `series` to `sink` in batches of about `batch_rows` rows: columns, the origin of every
+    /// row when `with_origin`, and the number of rows. The sink can stop the scan and, through the range that it returns, narrow the times
     /// that are still of interest.
     pub(crate) fn run(
         &self,
         series: Range<usize>,
         batch_rows: usize,
-        with_times: bool,
+        with_origin: bool,
         context: &ExecContext<'_>,
         mut sink: impl FnMut(Batch) -> Result<ControlFlow<(), TimeRange>>,
     ) -> Result<()> {
@@ -72,44 +74,160 @@ impl<'a> BatchScan<'a> {
         let mut wanted_range = range;
         let mut scan = self.source.set.scan(&self.source.fields, range);
         let mut builders: Vec<ColumnBuilder> = self.columns.iter().map(ColumnBuilder::new).collect();
-        let mut times = with_times.then(Vec::new);
+        let mut origin = with_origin.then(Origin::default);
         let mut rows = 0;
+        let mut counted = ScanTrace::default();
         for index in series {
             context.cancellation.check()?;
             // Only between series: a scan with another range would begin the series anew.
             if wanted_range != range {
                 range = wanted_range;
+                if let Some(trace) = context.trace {
+                    trace.add_scan(std::mem::take(&mut counted), &scan);
+                }
                 scan = self.source.set.scan(&self.source.fields, range);
             }
             scan.open(index)?;
-            while let Some(mut block) = scan.next_block()? {
+            loop {
                 context.cancellation.check()?;
+                let before = context.trace.map(|_| scan.counters());
+                let Some(mut block) = scan.next_block()? else { break };
                 let selection = self.filter.select(&mut block)?;
                 let positions = match &selection {
-                    Selection::Nothing => continue,
+                    Selection::Nothing => {
+                        if let Some(before) = before {
+                            counted.add_block(&scan, before, true);
+                        }
+                        continue;
+                    }
                     Selection::All => None,
                     Selection::Some(mask) => Some(positions_of(mask)),
                 };
                 for (builder, column) in builders.iter_mut().zip(&self.columns) {
                     builder.append(column, index, &mut block, positions.as_deref())?;
                 }
-                if let Some(times) = &mut times {
+                if let Some(origin) = &mut origin {
                     let len = block.len();
-                    append_times(times, block.times()?, len, positions.as_deref());
+                    append_times(&mut origin.times, block.times()?, len, positions.as_deref());
+                    origin.series.resize(origin.times.len(), index as u32);
                 }
                 rows += positions.map_or(block.len(), |positions| positions.len());
+                if let Some(before) = before {
+                    counted.add_block(&scan, before, false);
+                }
                 if rows >= batch_rows {
-                    match sink(finish(&mut builders, &self.columns, &mut times, &mut rows)?)? {
-                        ControlFlow::Break(()) => return Ok(()),
+                    match sink(finish(&mut builders, &self.columns, &mut origin, &mut rows)?)? {
+                        ControlFlow::Break(()) => {
+                            if let Some(trace) = context.trace {
+                                trace.add_scan(counted, &scan);
+                            }
+                            return Ok(());
+                        }
                         ControlFlow::Continue(narrowed) => wanted_range = narrowed,
                     }
                 }
             }
         }
+        if let Some(trace) = context.trace {
+            trace.add_scan(counted, &scan);
+        }
         if rows > 0 {
-            let _last = sink(finish(&mut builders, &self.columns, &mut times, &mut rows)?)?;
+            let _last = sink(finish(&mut builders, &self.columns, &mut origin, &mut rows)?)?;
         }
         Ok(())
+    }
+
+    /// The rows of a block of a series that pass the field predicates and are of `range`, with their times; `None` when
+    /// there are none.
+    pub(crate) fn block_rows(&self, series: usize, block: &mut Block<'_>, range: TimeRange) -> Result<Option<Batch>> {
+        let mut positions = match self.filter.select(block)? {
+            Selection::Nothing => return Ok(None),
+            Selection::All => None,
+            Selection::Some(mask) => Some(positions_of(&mask)),
+        };
+        if !range.covers(block.time_bounds()?) {
+            let len = block.len() as u32;
+            let times = block.times()?;
+            let is_wanted = |row: &u32| range.contains(times.get(*row as usize));
+            positions = Some(match positions {
+                None => (0..len).filter(is_wanted).collect(),
+                Some(positions) => positions.into_iter().filter(is_wanted).collect(),
+            });
+        }
+        let mut rows = positions.as_ref().map_or(block.len(), Vec::len);
+        if rows == 0 {
+            return Ok(None);
+        }
+        let mut builders: Vec<ColumnBuilder> = self.columns.iter().map(ColumnBuilder::new).collect();
+        for (builder, column) in builders.iter_mut().zip(&self.columns) {
+            builder.append(column, series, block, positions.as_deref())?;
+        }
+        let mut times = Vec::with_capacity(rows);
+        let len = block.len();
+        append_times(&mut times, block.times()?, len, positions.as_deref());
+        let origin = Origin { series: vec![series as u32; rows], times };
+        finish(&mut builders, &self.columns, &mut Some(origin), &mut rows).map(Some)
+    }
+
+    /// The last row of every series that has one that passes the field predicates and `residual`, with its time and
+    /// series. Each series is read from its end, up to that row.
+    pub(crate) fn last_rows(
+        &self,
+        series: Range<usize>,
+        residual: Option<&Expr>,
+        context: &ExecContext<'_>,
+    ) -> Result<Batch> {
+        let mut scan = self.source.set.scan(&self.source.fields, self.source.range);
+        let mut builders: Vec<ColumnBuilder> = self.columns.iter().map(ColumnBuilder::new).collect();
+        let mut origin = Origin::default();
+        for index in series {
+            context.cancellation.check()?;
+            scan.open(index)?;
+            while let Some(piece) = scan.next_piece_back()? {
+                context.cancellation.check()?;
+                let Piece::Block(mut block) = piece else {
+                    return Err(Error::execution("a scan of rows serves something else"));
+                };
+                let Some(row) = self.last_row(index, &mut block, residual)? else { continue };
+                for (builder, column) in builders.iter_mut().zip(&self.columns) {
+                    builder.append(column, index, &mut block, Some(&[row]))?;
+                }
+                origin.times.push(block.times()?.get(row as usize));
+                origin.series.push(index as u32);
+                break;
+            }
+        }
+        let mut rows = origin.times.len();
+        let mut origin = Some(origin);
+        if rows == 0 {
+            // Columns of no parts have no type of their own; nobody reads them.
+            return Ok(Batch { columns: Vec::new(), origin, rows });
+        }
+        finish(&mut builders, &self.columns, &mut origin, &mut rows)
+    }
+
+    /// The last row of a block that passes.
+    fn last_row(&self, series: usize, block: &mut Block<'_>, residual: Option<&Expr>) -> Result<Option<u32>> {
+        let positions = match self.filter.select(block)? {
+            Selection::Nothing => return Ok(None),
+            Selection::All => None,
+            Selection::Some(mask) => Some(positions_of(&mask)),
+        };
+        let last = positions.as_ref().map_or(block.len(), Vec::len).checked_sub(1);
+        let last = match residual {
+            None => last,
+            Some(condition) => {
+                let mut builders: Vec<ColumnBuilder> = self.columns.iter().map(ColumnBuilder::new).collect();
+                for (builder, column) in builders.iter_mut().zip(&self.columns) {
+                    builder.append(column, series, block, positions.as_deref())?;
+                }
+                let mut rows = last.map_or(0, |last| last + 1);
+                let batch = finish(&mut builders, &self.columns, &mut None, &mut rows)?;
+                let mask = evaluate_mask(condition, &batch.columns, batch.rows)?;
+                (0..batch.rows).rev().find(|row| mask.value(*row))
+            }
+        };
+        Ok(last.map(|last| positions.map_or(last as u32, |positions| positions[last])))
     }
 }
 
@@ -117,22 +235,31 @@ impl<'a> BatchScan<'a> {
 pub(crate) struct Batch {
     /// The columns of the plan.
     pub(crate) columns: Vec<ArrayRef>,
-    /// Time of every row, when asked for.
-    pub(crate) times: Option<Vec<i64>>,
+    /// Where the rows come from, when asked for.
+    pub(crate) origin: Option<Origin>,
     /// Number of rows.
     pub(crate) rows: usize,
+}
+
+/// Time and series of every row of a batch.
+#[derive(Default)]
+pub(crate) struct Origin {
+    /// Times.
+    pub(crate) times: Vec<i64>,
+    /// Positions of the series in their set; rows of one stand together.
+    pub(crate) series: Vec<u32>,
 }
 
 fn finish(
     builders: &mut [ColumnBuilder],
     columns: &[ScanColumn],
-    times: &mut Option<Vec<i64>>,
+    origin: &mut Option<Origin>,
     rows: &mut usize,
 ) -> Result<Batch> {
     let count = std::mem::take(rows);
     let arrays = builders.iter_mut().zip(columns).map(|(builder, column)| builder.finish(column, count));
     let columns = arrays.collect::<Result<_>>()?;
-    Ok(Batch { columns, times: times.as_mut().map(std::mem::take), rows: count })
+    Ok(Batch { columns, origin: origin.as_mut().map(std::mem::take), rows: count })
 }
 
 fn positions_of(mask: &RowMask) -> Vec<u32> {

@@ -20,10 +20,7 @@ pub(crate) struct BucketRun {
 /// Runs are short in the worst case, so the way from one to the next costs an addition where it can: the next bucket is
 /// mostly the following one, and when the step of regular times divides its width every whole bucket has as many rows.
 pub(crate) fn for_each_run(bucket: Bucket, times: BlockTimes<'_>, len: usize, mut emit: impl FnMut(BucketRun)) {
-    let width_ns = match bucket {
-        Bucket::Fixed { width_ns, .. } => Some(width_ns),
-        Bucket::Months { .. } => None,
-    };
+    let width_ns = bucket.fixed_width();
     let rows_per_bucket = match (times, width_ns) {
         (BlockTimes::Regular { step_ns, .. }, Some(width_ns)) if step_ns > 0 && width_ns % step_ns == 0 => {
             usize::try_from(width_ns / step_ns).ok()

@@ -1,12 +1,17 @@
-//! What an execution may use: threads, limits, cancellation.
+//! What an execution may use: threads, memory, limits, cancellation.
 
-use std::sync::OnceLock;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use super::trace::{Step, Trace};
+use crate::cancellation::Cancellation;
 use crate::error::{Error, Result};
-use crate::options::{Cancellation, QueryOptions};
+use crate::memory::MemoryAccount;
+use crate::options::QueryOptions;
 
 /// The worker threads of an engine, started by the first statement that needs them.
 #[derive(Debug, Default)]
@@ -21,7 +26,14 @@ pub(crate) struct ExecContext<'a> {
     pub(crate) workers: &'a Workers,
     /// The caller's wish to stop.
     pub(crate) cancellation: &'a Cancellation,
+    /// What the statement uses of its memory.
+    pub(crate) memory: &'a Arc<MemoryAccount>,
+    /// Where it is noted what was done, when somebody asks.
+    pub(crate) trace: Option<&'a Trace>,
 }
+
+/// How soon a statement that is busy in one long step notices that it was cancelled.
+const CANCELLATION_PERIOD: Duration = Duration::from_millis(20);
 
 impl ExecContext<'_> {
     /// Threads that a statement may use.
@@ -50,6 +62,41 @@ impl ExecContext<'_> {
             Some(pool) => pool.install(|| items.into_par_iter().map(work).collect()),
             // Without threads the work is done all the same.
             None => items.into_iter().map(work).collect(),
+        }
+    }
+
+    /// Does a step and notes how long it took, when somebody asks.
+    pub(crate) fn timed<T>(&self, step: Step, work: impl FnOnce() -> T) -> T {
+        let Some(trace) = self.trace else { return work() };
+        let start = Instant::now();
+        let result = work();
+        trace.end_step(step, start);
+        result
+    }
+
+    /// Runs one long step that looks at no token, on a thread of its own: a statement that is cancelled leaves it to
+    /// itself, to end whenever it does.
+    pub(crate) fn abandonable<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.cancellation.check()?;
+        let (sender, result) = mpsc::sync_channel(1);
+        std::thread::Builder::new()
+            .name("query-step".into())
+            .spawn(move || {
+                // Who went away does not want to know.
+                let _ = sender.send(work());
+            })
+            .map_err(|error| Error::execution(format!("cannot start a thread for the query: {error}")))?;
+        loop {
+            match result.recv_timeout(CANCELLATION_PERIOD) {
+                Ok(result) => return result,
+                Err(RecvTimeoutError::Timeout) => self.cancellation.check()?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::execution("the query stopped on an internal error; please report it"));
+                }
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! Evaluates bound expressions over columns with Arrow kernels.
 //!
-//! Constants stay single values until a kernel needs a column. Comparison of floats follows Arrow's total order, as
-//! DataFusion does: NaN is greater than every number and equal to itself, and -0 is less than 0. Integer arithmetic
-//! wraps; integer division by zero is an error.
+//! Constants stay single values until a kernel needs a column. Comparison of floats is that of DataFusion: NaN is greater
+//! than every number and equal to itself, and -0 equals 0. Integer arithmetic wraps; integer division by zero is an
+//! error.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampNanosecondType
 use hashbrown::HashSet;
 
 use super::case::evaluate_case;
+use super::float_zero::{is_nonzero_float, without_negative_zero};
 use super::scalar_function::evaluate_call;
 use crate::error::{Error, Result};
 use crate::plan::{ArithmeticOp, CompareOp, Expr};
@@ -66,6 +67,16 @@ impl ColumnValue {
         })
     }
 
+    /// Itself and another value as comparisons take them.
+    fn for_comparison(self, other: Self) -> Result<(Self, Self)> {
+        let is_plain = |value: &Self| value.is_scalar() && is_nonzero_float(value.array());
+        if *self.array().data_type() != DataType::Float64 || is_plain(&self) || is_plain(&other) {
+            return Ok((self, other));
+        }
+        let positive = |value: Self| value.try_map(|array| Ok(without_negative_zero(array)));
+        Ok((positive(self)?, positive(other)?))
+    }
+
     /// The result of a kernel on two values: a single value when both were.
     fn from_kernel(result: ArrayRef, left: &Self, right: &Self) -> Self {
         if left.is_scalar() && right.is_scalar() { Self::Scalar(result) } else { Self::Array(result) }
@@ -96,7 +107,7 @@ pub(crate) fn evaluate(expr: &Expr, columns: &[ArrayRef], rows: usize) -> Result
             None => Err(Error::execution("a column is missing from the plan")),
         },
         Expr::Literal(value, data_type) => Ok(ColumnValue::Scalar(value.to_array(data_type))),
-        Expr::Aggregate(..) => Err(Error::execution("an aggregate stands outside a grouping")),
+        Expr::Aggregate(..) | Expr::Fill(..) => Err(Error::execution("an aggregate stands outside a grouping")),
         Expr::Arithmetic(..) | Expr::Compare(..) | Expr::And(..) | Expr::Or(..) | Expr::Concat(..) => {
             evaluate_chain(expr, columns, rows)
         }
@@ -182,17 +193,19 @@ fn apply(operation: &Expr, left: ColumnValue, right: ColumnValue, rows: usize) -
             ArithmeticOp::Modulo => numeric::rem(&left, &right),
         }
         .map_err(Error::arrow)?,
-        Expr::Compare(op, ..) => Arc::new(
-            match op {
+        Expr::Compare(op, ..) => {
+            let (left, right) = left.for_comparison(right)?;
+            let result = match op {
                 CompareOp::Eq => cmp::eq(&left, &right),
                 CompareOp::NotEq => cmp::neq(&left, &right),
                 CompareOp::Lt => cmp::lt(&left, &right),
                 CompareOp::LtEq => cmp::lt_eq(&left, &right),
                 CompareOp::Gt => cmp::gt(&left, &right),
                 CompareOp::GtEq => cmp::gt_eq(&left, &right),
-            }
-            .map_err(Error::arrow)?,
-        ),
+            };
+            let result: ArrayRef = Arc::new(result.map_err(Error::arrow)?);
+            return Ok(ColumnValue::from_kernel(result, &left, &right));
+        }
         _ => {
             let both_scalar = left.is_scalar() && right.is_scalar();
             let rows = if both_scalar { 1 } else { rows };
@@ -225,6 +238,11 @@ fn to_text(array: ArrayRef) -> Result<ArrayRef> {
     arrow::compute::cast(&array, &DataType::Utf8).map_err(Error::arrow)
 }
 
+/// What equal floats share.
+fn float_key(value: f64) -> u64 {
+    if value == 0.0 { 0 } else { value.to_bits() }
+}
+
 /// `array IN (list)`: NULL where the value is NULL. The list holds no NULL.
 fn evaluate_in_list(array: &ArrayRef, list: &[Scalar], negated: bool) -> Result<ArrayRef> {
     if let Some(dictionary) = array.as_any_dictionary_opt() {
@@ -245,7 +263,7 @@ fn evaluate_in_list(array: &ArrayRef, list: &[Scalar], negated: bool) -> Result<
     let mask = match array.data_type() {
         DataType::Int64 => primitive!(Int64Type, Scalar::I64, std::convert::identity),
         DataType::UInt64 => primitive!(UInt64Type, Scalar::U64, std::convert::identity),
-        DataType::Float64 => primitive!(Float64Type, Scalar::F64, f64::to_bits),
+        DataType::Float64 => primitive!(Float64Type, Scalar::F64, float_key),
         DataType::Timestamp(..) => primitive!(TimestampNanosecondType, Scalar::Time, std::convert::identity),
         DataType::Boolean => {
             let accepts = |value: bool| list.contains(&Scalar::Bool(value)) != negated;

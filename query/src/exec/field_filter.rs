@@ -1,7 +1,7 @@
 //! Comparisons of fields with constants, over whole blocks: skipped or passed by zone map, else a mask.
 //!
-//! Floats compare in Arrow's total order, like everywhere in the executor: NaN is greater than every number, -0 is
-//! less than 0. Zone maps leave NaN out, so a vector with NaN is never decided by its bounds.
+//! Floats compare like everywhere in the executor: NaN is greater than every number, -0 equals 0. Zone maps leave NaN
+//! out, so a vector with NaN is never decided by its bounds.
 
 use lynxstore_storage::encoding::{VECTOR_LEN, Validity, ZoneMap, kernel};
 use lynxstore_storage::snapshot::Block;
@@ -113,9 +113,10 @@ fn compare_block(block: &mut Block<'_>, position: usize, term: &FieldTerm, words
     Ok(())
 }
 
-/// An integer whose order is the total order of floats.
+/// An integer whose order is that of floats.
 fn total_order(value: f64) -> i64 {
-    let bits = value.to_bits().cast_signed();
+    // Adding 0 makes -0 positive.
+    let bits = (value + 0.0).to_bits().cast_signed();
     bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
@@ -136,8 +137,7 @@ fn outcome(term: &FieldTerm, zone: &ZoneMap) -> Outcome {
     }
     let decided = match term.bound {
         FieldBound::I64(bound) => zone.min_i64().zip(zone.max_i64()).map(|(min, max)| decide(term.op, min, max, bound)),
-        // Around zero the order of -0 and 0 matters, which bounds do not keep.
-        FieldBound::F64(bound) if bound != 0.0 && !zone.has_nan() => {
+        FieldBound::F64(bound) if !zone.has_nan() => {
             zone.min_f64().zip(zone.max_f64()).map(|(min, max)| decide(term.op, min, max, bound))
         }
         FieldBound::F64(_) => None,
@@ -188,8 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_a_float_orders_nan_and_zeros_as_arrow_does() {
-        let sorted = [-f64::NAN, f64::NEG_INFINITY, -1.0, -0.0, 0.0, f64::MIN_POSITIVE, 1.0, f64::INFINITY, f64::NAN];
+    fn the_key_of_a_float_orders_nan_after_all_and_knows_one_zero() {
+        assert_eq!(total_order(-0.0), total_order(0.0));
+        let sorted = [-f64::NAN, f64::NEG_INFINITY, -1.0, -0.0, f64::MIN_POSITIVE, 1.0, f64::INFINITY, f64::NAN];
         for pair in sorted.windows(2) {
             assert!(total_order(pair[0]) < total_order(pair[1]), "{pair:?}");
         }

@@ -4,19 +4,24 @@ use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int64Array, StringArray, UInt32Array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, UInt32Type};
 use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::batch_scan::{BATCH_ROWS, BatchScan};
 use super::context::ExecContext;
 use super::expr::evaluate;
+use super::float_zero::without_negative_zero;
 use super::project::filter_columns;
 use super::source::{Source, Work};
+use super::state_size::group_bytes;
 use super::states::{GroupStates, Layout};
+use super::summaries::RowOrigin;
+use super::trace::Step;
 use crate::error::{Error, Result};
+use crate::memory::MemoryHolder;
 use crate::plan::{Aggregation, Expr, SelectPlan};
 
 /// Groups by key, numbered in order of first sight, with their states.
@@ -31,7 +36,12 @@ pub(crate) struct HashGroups<'a> {
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
     states: GroupStates,
+    group_bytes: u64,
+    memory: MemoryHolder,
 }
+
+/// Groups that are merged between two looks at the token.
+const GROUPS_AT_ONCE: usize = 1 << 15;
 
 /// Columns of the groups of a grouping: keys, then aggregates.
 pub(crate) type GroupColumns = (Vec<ArrayRef>, usize);
@@ -46,33 +56,38 @@ pub(crate) fn aggregate(
     let layout = Layout::new(&aggregation.aggregates);
     let scan = BatchScan::new(plan, source)?;
     let partitions = source.partitions(context.threads(), Work::Values);
-    let parts = context.map(partitions, |series| {
-        let mut groups = HashGroups::new(&aggregation.keys, &layout)?;
+    let work = |series| {
+        let mut groups = HashGroups::new(&aggregation.keys, &layout, context)?;
         scan.run(series, BATCH_ROWS, layout.needs_times(), context, |batch| {
             let mut columns = batch.columns;
-            // The times pass through the filter as one more column.
-            let with_times = batch.times.is_some();
-            columns.extend(batch.times.map(|times| Arc::new(Int64Array::from(times)) as ArrayRef));
+            // Times and series pass through the filter as two more columns.
+            let with_origin = batch.origin.is_some();
+            if let Some(origin) = batch.origin {
+                columns.push(Arc::new(Int64Array::from(origin.times)));
+                columns.push(Arc::new(UInt32Array::from(origin.series)));
+            }
             let (mut columns, rows) = filter_columns(columns, batch.rows, plan.filter.residual.as_ref())?;
-            let times = if with_times { columns.pop() } else { None };
-            let times = times.as_ref().map(|times| &**times.as_primitive::<Int64Type>().values());
-            groups.add(&columns, rows, times)?;
+            let series = if with_origin { columns.pop() } else { None };
+            let times = if with_origin { columns.pop() } else { None };
+            let origin = times.as_ref().zip(series.as_ref()).map(|(times, series)| RowOrigin {
+                times: times.as_primitive::<Int64Type>().values(),
+                series: series.as_primitive::<UInt32Type>().values(),
+            });
+            groups.add(&columns, rows, origin)?;
             context.check_groups(groups.len())?;
             Ok(ControlFlow::Continue(source.range))
         })?;
         Ok(groups)
-    })?;
+    };
+    let parts = context.timed(Step::Scan, || context.map(partitions, work))?;
     let mut parts = parts.into_iter();
     let Some(mut groups) = parts.next() else { return Err(Error::execution("a grouping has no part")) };
-    for part in parts {
-        groups.merge(&part)?;
-        context.check_groups(groups.len())?;
-    }
-    groups.finish()
+    context.timed(Step::Merge, || parts.try_for_each(|part| groups.merge(&part, context)))?;
+    context.timed(Step::Finish, || groups.finish())
 }
 
 impl<'a> HashGroups<'a> {
-    fn new(keys: &'a [Expr], layout: &'a Layout) -> Result<Self> {
+    fn new(keys: &'a [Expr], layout: &'a Layout, context: &ExecContext<'_>) -> Result<Self> {
         let fields = keys.iter().map(|key| SortField::new(encoded_type(key))).collect();
         let converter = RowConverter::new(fields).map_err(Error::arrow)?;
         let rows = converter.empty_rows(0, 0);
@@ -87,6 +102,8 @@ impl<'a> HashGroups<'a> {
             table: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             states,
+            group_bytes: group_bytes(layout),
+            memory: context.memory.holder(),
         })
     }
 
@@ -94,7 +111,7 @@ impl<'a> HashGroups<'a> {
         self.states.rows.len()
     }
 
-    fn add(&mut self, columns: &[ArrayRef], rows: usize, times: Option<&[i64]>) -> Result<()> {
+    fn add(&mut self, columns: &[ArrayRef], rows: usize, origin: Option<RowOrigin<'_>>) -> Result<()> {
         if rows == 0 {
             return Ok(());
         }
@@ -106,17 +123,27 @@ impl<'a> HashGroups<'a> {
                     *values = Some(Arc::clone(tags.values()));
                     Arc::new(tags.keys().clone())
                 }
-                _ => to_plain(array)?,
+                _ => without_negative_zero(&to_plain(array)?),
             });
         }
         let arguments = self
             .layout
             .arguments
             .iter()
-            .map(|argument| evaluate(&argument.expr, columns, rows)?.into_array(rows))
+            .map(|argument| {
+                let value = |expr| evaluate(expr, columns, rows)?.into_array(rows);
+                Ok((value(&argument.expr)?, argument.second.as_ref().map(value).transpose()?))
+            })
             .collect::<Result<Vec<_>>>()?;
         let groups = self.number(&keys, rows)?;
-        self.states.add_rows(&arguments, &groups, times)
+        self.states.add_rows(&arguments, &groups, origin)?;
+        self.account()
+    }
+
+    /// Takes what the groups need by now.
+    fn account(&mut self) -> Result<()> {
+        let groups = self.rows.num_rows() as u64 * self.group_bytes;
+        self.memory.set(self.rows.size() as u64 + groups + self.states.summary_bytes())
     }
 
     /// The group of every row.
@@ -150,25 +177,33 @@ impl<'a> HashGroups<'a> {
             group
         });
         let groups = groups.collect();
+        self.account()?;
         self.states.resize(self.rows.num_rows());
         Ok(groups)
     }
 
-    fn merge(&mut self, other: &Self) -> Result<()> {
+    fn merge(&mut self, other: &Self, context: &ExecContext<'_>) -> Result<()> {
         if self.keys.is_empty() {
             self.states.merge(0, &other.states, 0);
-            return Ok(());
+            return self.account();
         }
-        // The rows of another converter of the same fields have the same bytes, but only its own converter reads them.
-        let keys = other.converter.convert_rows(other.rows.iter()).map_err(Error::arrow)?;
         for (values, others) in self.tag_values.iter_mut().zip(&other.tag_values) {
             *values = values.take().or_else(|| others.clone());
         }
-        let groups = self.number(&keys, other.rows.num_rows())?;
-        for (other_group, group) in groups.into_iter().enumerate() {
-            self.states.merge(group as usize, &other.states, other_group);
+        let count = other.rows.num_rows();
+        for start in (0..count).step_by(GROUPS_AT_ONCE) {
+            context.cancellation.check()?;
+            let part = start..(start + GROUPS_AT_ONCE).min(count);
+            // The rows of another converter of the same fields have the same bytes, but only its own converter reads them.
+            let rows = part.clone().map(|group| other.rows.row(group));
+            let keys = other.converter.convert_rows(rows).map_err(Error::arrow)?;
+            let groups = self.number(&keys, part.len())?;
+            for (other_group, group) in part.zip(groups) {
+                self.states.merge(group as usize, &other.states, other_group);
+            }
+            context.check_groups(self.len())?;
         }
-        Ok(())
+        self.account()
     }
 
     fn finish(self) -> Result<GroupColumns> {
@@ -190,11 +225,11 @@ impl<'a> HashGroups<'a> {
 }
 
 /// Merges equal rows: a grouping by all columns without aggregates.
-pub(crate) fn distinct(columns: &[ArrayRef], rows: usize) -> Result<GroupColumns> {
+pub(crate) fn distinct(columns: &[ArrayRef], rows: usize, context: &ExecContext<'_>) -> Result<GroupColumns> {
     let keys: Vec<Expr> =
         columns.iter().enumerate().map(|(index, column)| Expr::Column(index, column.data_type().clone())).collect();
     let layout = Layout::new(&[]);
-    let mut groups = HashGroups::new(&keys, &layout)?;
+    let mut groups = HashGroups::new(&keys, &layout, context)?;
     groups.add(columns, rows, None)?;
     groups.finish()
 }

@@ -11,7 +11,10 @@ mod case;
 mod context;
 mod expr;
 mod field_filter;
+mod float_zero;
+mod gapfill;
 mod hash_aggregate;
+mod latest;
 mod project;
 mod result;
 mod row_mask;
@@ -22,11 +25,22 @@ mod series_rollups;
 mod series_sink;
 mod sort;
 mod source;
+mod state_size;
 mod states;
+mod summaries;
 mod tag_groups;
+mod time_order;
+mod trace;
 
 pub(crate) use context::{ExecContext, Workers};
 pub(crate) use expr::evaluate_constant;
 pub(crate) use run::run_select;
 pub(crate) use series_aggregate::{groups_by_series, rollup_sections};
 pub(crate) use source::tag_filter;
+#[cfg(feature = "datafusion")]
+pub(crate) use states::bound;
+#[cfg(feature = "datafusion")]
+pub(crate) use summaries::{
+    FoldKind, Sample, SeriesFold, SummaryKind, SummaryStates, decode, encode, float_of_key, key_of_float_value,
+};
+pub(crate) use trace::{Step, Trace};

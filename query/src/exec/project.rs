@@ -15,11 +15,13 @@ use super::expr::{evaluate, evaluate_mask};
 use super::result::{projection_schema, record_batch};
 use super::sort::sort_batches;
 use super::source::{Source, Work};
+use super::trace::Step;
 use crate::error::{Error, Result};
+use crate::memory::batch_bytes;
 use crate::plan::{Expr, OutputColumn, SelectPlan};
 
 /// Rows beyond the wanted ones that are kept before an ordered result is cut back.
-const SORT_SLACK_ROWS: usize = if cfg!(test) { 64 } else { 64 * 1024 };
+pub(crate) const SORT_SLACK_ROWS: usize = if cfg!(test) { 64 } else { 64 * 1024 };
 
 /// The rows of a plan without grouping; sorted when the plan asks for it, the offset not yet cut off.
 pub(crate) fn project(plan: &SelectPlan, source: &Source, context: &ExecContext<'_>) -> Result<Vec<RecordBatch>> {
@@ -37,8 +39,9 @@ pub(crate) fn project(plan: &SelectPlan, source: &Source, context: &ExecContext<
     let total_rows = AtomicUsize::new(0);
     // A LIMIT beyond the bound of the options bounds nothing.
     let is_unbounded = wanted.is_none_or(|wanted| context.check_rows_out(wanted).is_err());
-    let parts = context.map(partitions, |series| {
+    let work = |series| {
         let mut output: Vec<RecordBatch> = Vec::new();
+        let mut memory = context.memory.holder();
         let mut rows = 0;
         scan.run(series, batch_rows, false, context, |batch| {
             let batch = project_batch(&plan.projection, plan.filter.residual.as_ref(), batch)?;
@@ -47,6 +50,7 @@ pub(crate) fn project(plan: &SelectPlan, source: &Source, context: &ExecContext<
                 context.check_rows_out(total_rows.fetch_add(batch.num_rows(), Ordering::Relaxed) + batch.num_rows())?;
             }
             if batch.num_rows() > 0 {
+                memory.add(batch_bytes(&batch))?;
                 output.push(batch);
             }
             if let Some(wanted) = wanted {
@@ -55,19 +59,26 @@ pub(crate) fn project(plan: &SelectPlan, source: &Source, context: &ExecContext<
                         return Ok(ControlFlow::Break(()));
                     }
                 } else if rows >= wanted.saturating_add(SORT_SLACK_ROWS) {
-                    let sorted = sort_batches(std::mem::take(&mut output), &plan.order, Some(wanted))?;
+                    let sorted = sort_batches(std::mem::take(&mut output), &plan.order, Some(wanted), context)?;
                     bound.tighten(&sorted, wanted);
                     rows = sorted.iter().map(RecordBatch::num_rows).sum();
                     context.check_rows_out(rows)?;
+                    memory.set(sorted.iter().map(batch_bytes).sum())?;
                     output = sorted;
                 }
             }
             Ok(ControlFlow::Continue(bound.range()))
         })?;
-        Ok(output)
-    })?;
+        Ok((output, memory))
+    };
+    let parts = context.timed(Step::Scan, || context.map(partitions, work))?;
+    // The rows are accounted for until they are sorted.
+    let (parts, _memory): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
     let batches: Vec<RecordBatch> = parts.into_iter().flatten().collect();
-    if plan.order.is_empty() { Ok(batches) } else { sort_batches(batches, &plan.order, wanted) }
+    if plan.order.is_empty() {
+        return Ok(batches);
+    }
+    context.timed(Step::Finish, || sort_batches(batches, &plan.order, wanted, context))
 }
 
 /// Evaluates the projection of a batch, rows outside `residual` left out.

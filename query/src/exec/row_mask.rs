@@ -35,6 +35,11 @@ impl RowMask {
         &self.words
     }
 
+    /// Whether a row is in the set.
+    pub(crate) fn contains(&self, row: usize) -> bool {
+        self.words[row / 64] >> (row % 64) & 1 == 1
+    }
+
     /// Number of rows of `rows` in the set.
     pub(crate) fn count(&self, rows: Range<usize>) -> usize {
         self.parts(rows).map(|(_, word)| word.count_ones() as usize).sum()

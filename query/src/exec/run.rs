@@ -1,5 +1,5 @@
-//! Runs a bound query: scan and grouping by the fastest way that its shape allows, then HAVING, projection, DISTINCT,
-//! ORDER BY and LIMIT.
+//! Runs a bound query: scan and grouping by the fastest way that its shape allows, then gaps, HAVING, projection,
+//! DISTINCT, ORDER BY and LIMIT.
 
 use std::sync::Arc;
 
@@ -11,13 +11,17 @@ use super::batch_scan::Batch;
 use super::bucket_limit::BucketLimit;
 use super::context::ExecContext;
 use super::expr::evaluate_mask;
+use super::gapfill::fill_gaps;
 use super::hash_aggregate;
+use super::latest::latest_rows;
 use super::project::{filter_columns, project, project_batch};
 use super::result::{projection_schema, record_batch};
 use super::series_aggregate::{self, SeriesGrouping, SeriesGroups, SeriesKeyPart};
 use super::sort::sort_batches;
 use super::source::Source;
 use super::states::GroupStates;
+use super::time_order::{TimeEnd, project_from_end};
+use super::trace::Step;
 use crate::error::{Error, Result};
 use crate::plan::{Aggregation, Bucket, Expr, SelectPlan};
 
@@ -29,9 +33,16 @@ pub(crate) fn run_select(
 ) -> Result<Vec<RecordBatch>> {
     let batches = match (table, &plan.aggregation) {
         (None, _) => run_constant(plan)?,
-        (Some(table), None) => project(plan, &Source::open(plan, table)?, context)?,
+        (Some(table), None) => {
+            let source = open(plan, table, context)?;
+            match (&plan.latest, TimeEnd::of(plan)) {
+                (Some(tags), _) => latest_rows(plan, tags, &source, context)?,
+                (None, Some(end)) => project_from_end(plan, end, &source, context)?,
+                (None, None) => project(plan, &source, context)?,
+            }
+        }
         (Some(table), Some(aggregation)) => {
-            let mut source = Source::open(plan, table)?;
+            let mut source = open(plan, table, context)?;
             match BucketLimit::of(plan, aggregation) {
                 None => group(plan, aggregation, &source, context)?,
                 Some(limit) => {
@@ -51,6 +62,15 @@ pub(crate) fn run_select(
     finish(plan, batches, context)
 }
 
+/// Finds the series of a plan.
+fn open(plan: &SelectPlan, table: &TableSnapshot, context: &ExecContext<'_>) -> Result<Source> {
+    let source = context.timed(Step::Open, || Source::open(plan, table))?;
+    if let Some(trace) = context.trace {
+        trace.set_sources(source.set.sources());
+    }
+    Ok(source)
+}
+
 /// A query without FROM: one row of no columns.
 fn run_constant(plan: &SelectPlan) -> Result<Vec<RecordBatch>> {
     if plan.aggregation.is_some() {
@@ -61,7 +81,7 @@ fn run_constant(plan: &SelectPlan) -> Result<Vec<RecordBatch>> {
         None => true,
     };
     let rows = usize::from(passes);
-    let batch = project_batch(&plan.projection, None, Batch { columns: Vec::new(), times: None, rows: 1 })?;
+    let batch = project_batch(&plan.projection, None, Batch { columns: Vec::new(), origin: None, rows: 1 })?;
     Ok(vec![batch.slice(0, rows)])
 }
 
@@ -79,18 +99,31 @@ fn group(
         }
         None => hash_aggregate::aggregate(plan, aggregation, source, context)?,
     };
-    project_groups(plan, columns, groups)
+    let (columns, groups) = match &plan.gapfill {
+        Some(gapfill) => fill_gaps(gapfill, aggregation.keys.len(), columns, groups, context)?,
+        None => (columns, groups),
+    };
+    context.timed(Step::Finish, || project_groups(plan, columns, groups, context))
 }
 
 /// HAVING, projection and DISTINCT over the columns of groups, then the order.
-fn project_groups(plan: &SelectPlan, columns: Vec<ArrayRef>, groups: usize) -> Result<Vec<RecordBatch>> {
+fn project_groups(
+    plan: &SelectPlan,
+    columns: Vec<ArrayRef>,
+    groups: usize,
+    context: &ExecContext<'_>,
+) -> Result<Vec<RecordBatch>> {
     let (columns, rows) = filter_columns(columns, groups, plan.having.as_ref())?;
-    let mut batch = project_batch(&plan.projection, None, Batch { columns, times: None, rows })?;
+    let mut batch = project_batch(&plan.projection, None, Batch { columns, origin: None, rows })?;
     if plan.distinct {
-        let (columns, rows) = hash_aggregate::distinct(batch.columns(), batch.num_rows())?;
+        let (columns, rows) = hash_aggregate::distinct(batch.columns(), batch.num_rows(), context)?;
         batch = record_batch(&projection_schema(&plan.projection), columns, rows)?;
     }
-    if plan.order.is_empty() { Ok(vec![batch]) } else { sort_batches(vec![batch], &plan.order, plan.rows_wanted()) }
+    if plan.order.is_empty() {
+        Ok(vec![batch])
+    } else {
+        sort_batches(vec![batch], &plan.order, plan.rows_wanted(), context)
+    }
 }
 
 /// Cuts off the offset, the rows beyond the limit and the hidden columns.

@@ -8,21 +8,25 @@
 use std::ops::Range;
 
 use hashbrown::HashMap;
-use lynxstore_storage::snapshot::{Piece, SeriesScan, TableSnapshot};
+use lynxstore_storage::snapshot::{Piece, RollupPiece, SeriesScan, TableSnapshot, TagValues};
 use lynxstore_storage::types::FieldType;
 
 use super::context::ExecContext;
 use super::field_filter::{FieldFilter, Selection};
-use super::series_rollups::{add_column, rollup_use, wants_last_only};
-use super::series_sink::{Sink, StateIndex, add_field, add_times};
+use super::series_rollups::{add_column, keeps_duplicates, rollup_use, wants_last_only, wants_presence_only};
+use super::series_sink::{ArgumentTag, SeriesArguments, Sink, StateIndex, add_field, add_times};
 use super::source::{ColumnPlace, Source, Work, place_of};
-use super::states::{GroupStates, Layout, StateKind};
+use super::state_size::group_bytes;
+use super::states::{ColumnStates, GroupStates, Layout, StateKind};
+use super::summaries::SummaryKind;
 use super::tag_groups::TagGroups;
+use super::trace::{ScanTrace, Step};
 use crate::error::Result;
+use crate::memory::MemoryHolder;
 use crate::plan::{Aggregation, Bucket, Expr, SelectPlan};
 
 /// Dense numbering of (tag group, bucket) is used up to this many states per thread; about 64 MiB with one argument.
-const DENSE_STATES_MAX: u64 = 1 << 20;
+const DENSE_STATES_MAX: u64 = if cfg!(test) { 1 << 9 } else { 1 << 20 };
 
 /// A group key that a series or its times decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +41,7 @@ pub(crate) enum SeriesKeyPart {
 #[derive(Debug, Clone, Copy)]
 enum ArgumentPlace {
     Time,
+    Tag(usize),
     Field(usize),
 }
 
@@ -82,9 +87,18 @@ impl SeriesGrouping {
         let mut arguments = Vec::with_capacity(layout.arguments.len());
         for argument in &layout.arguments {
             let Expr::Column(column, _) = &argument.expr else { return None };
+            if argument.second.is_some() {
+                return None;
+            }
             let place = place(*column);
             arguments.push(match (place, &argument.kind) {
+                (ColumnPlace::Tag(tag), StateKind::Summary(SummaryKind::Distinct, _)) => ArgumentPlace::Tag(tag),
                 (_, StateKind::Value(..)) | (ColumnPlace::Tag(_), _) => return None,
+                (ColumnPlace::Field(field), StateKind::Summary(..))
+                    if !matches!(table.fields[field].field_type, FieldType::I64 | FieldType::U64 | FieldType::F64) =>
+                {
+                    return None;
+                }
                 (ColumnPlace::Time, _) => ArgumentPlace::Time,
                 (ColumnPlace::Field(field), _) => {
                     // Booleans are counted only; their other functions are over values.
@@ -98,10 +112,22 @@ impl SeriesGrouping {
         Some(Self { keys, bucket, layout, arguments })
     }
 
-    /// Per argument its position in the scan; `None` for the time.
+    /// The codes of the arguments that are tags, for all series.
+    fn tag_arguments(&self, source: &Source) -> Vec<Option<TagValues>> {
+        if !self.arguments.iter().any(|argument| matches!(argument, ArgumentPlace::Tag(_))) {
+            return Vec::new();
+        }
+        let tags = self.arguments.iter().map(|argument| match argument {
+            ArgumentPlace::Tag(tag) => Some(source.set.tag_column(*tag)),
+            _ => None,
+        });
+        tags.collect()
+    }
+
+    /// Per argument its position in the scan; `None` for the time and for tags.
     pub(crate) fn positions(&self, source: &Source) -> Result<Vec<Option<usize>>> {
         let positions = self.arguments.iter().map(|argument| match argument {
-            ArgumentPlace::Time => Ok(None),
+            ArgumentPlace::Time | ArgumentPlace::Tag(_) => Ok(None),
             ArgumentPlace::Field(field) => source.field_position(*field).map(Some),
         });
         positions.collect()
@@ -139,6 +165,8 @@ pub(crate) struct SeriesGroups {
     pub(crate) groups: Vec<(u32, i64)>,
     /// The states.
     pub(crate) states: GroupStates,
+    /// What they take.
+    _memory: MemoryHolder,
 }
 
 /// Runs a grouping.
@@ -152,35 +180,47 @@ pub(crate) fn aggregate(
     let filter = FieldFilter::new(&plan.filter.fields, source)?;
     let scan = grouping.scan(plan, source, context)?;
     let reads_ends = wants_last_only(grouping, plan);
-    let work = if reads_ends || scan.rollup_section_count() > 0 { Work::States } else { Work::Values };
+    let reads_presence = wants_presence_only(grouping, plan);
+    let work =
+        if reads_ends || reads_presence || scan.rollup_section_count() > 0 { Work::States } else { Work::Values };
     drop(scan);
     let partitions = source.partitions(context.threads(), work);
-    let mut parts = context.map(partitions, |series| {
+    let tag_arguments = grouping.tag_arguments(source);
+    let surroundings = Surroundings { source, filter: &filter, tags: &tags, tag_arguments: &tag_arguments };
+    let work = |series: Range<usize>| {
         let scan = grouping.scan(plan, source, context)?;
-        let mut worker = Worker::new(grouping, source, scan, &filter, &tags, series.clone(), context)?;
+        let mut worker = Worker::new(grouping, &surroundings, scan, series.clone(), context)?;
         if reads_ends {
             worker.run_ends(series, context)?;
-            return Ok(worker.finish());
+            return Ok(worker.finish(context));
         }
-        worker.run(series, context)?;
-        Ok(worker.finish())
-    })?;
+        if reads_presence {
+            worker.run_presence(series, context)?;
+        } else {
+            worker.run(series, context)?;
+        }
+        Ok(worker.finish(context))
+    };
+    let mut parts = context.timed(Step::Scan, || context.map(partitions, work))?;
     if parts.len() == 1
-        && let Some((groups, states)) = parts.pop()
+        && let Some((groups, states, memory)) = parts.pop()
     {
-        return Ok(SeriesGroups { tags, groups, states });
+        return Ok(SeriesGroups { tags, groups, states, _memory: memory });
     }
-    let (groups, states) = merge(&grouping.layout, parts, context)?;
-    Ok(SeriesGroups { tags, groups, states })
+    let (groups, states, memory) = context.timed(Step::Merge, || merge(&grouping.layout, parts, context))?;
+    Ok(SeriesGroups { tags, groups, states, _memory: memory })
 }
 
-type Part = (Vec<(u32, i64)>, GroupStates);
+type Part = (Vec<(u32, i64)>, GroupStates, MemoryHolder);
 
 fn merge(layout: &Layout, parts: Vec<Part>, context: &ExecContext<'_>) -> Result<Part> {
     let mut index: HashMap<(u32, i64), u32> = HashMap::new();
     let mut groups: Vec<(u32, i64)> = Vec::new();
     let mut merged = GroupStates::new(layout, 0);
-    for (part_groups, states) in parts {
+    let mut memory = context.memory.holder();
+    // What a part takes is given back when it is merged.
+    for (part_groups, states, _part_memory) in parts {
+        context.cancellation.check()?;
         let mut pairs = Vec::with_capacity(part_groups.len());
         for (state, key) in part_groups.iter().enumerate().filter(|(state, _)| states.rows[*state] > 0) {
             let group = *index.entry(*key).or_insert_with(|| {
@@ -190,42 +230,52 @@ fn merge(layout: &Layout, parts: Vec<Part>, context: &ExecContext<'_>) -> Result
             pairs.push((group as usize, state));
         }
         context.check_groups(groups.len())?;
+        memory.set(groups.len() as u64 * group_bytes(layout))?;
         merged.resize(groups.len());
         for (group, state) in pairs {
             merged.merge(group, &states, state);
         }
     }
-    Ok((groups, merged))
+    Ok((groups, merged, memory))
+}
+
+/// What the workers of a grouping share.
+struct Surroundings<'a> {
+    source: &'a Source,
+    filter: &'a FieldFilter,
+    tags: &'a TagGroups,
+    /// Codes per series of the arguments that are tags; empty when none is.
+    tag_arguments: &'a [Option<TagValues>],
 }
 
 struct Worker<'a> {
     grouping: &'a SeriesGrouping,
-    filter: &'a FieldFilter,
+    shared: &'a Surroundings<'a>,
     scan: SeriesScan<'a>,
-    tags: &'a TagGroups,
     /// Per tag group the number that this worker gave it.
     local_groups: HashMap<u32, u32>,
     index: StateIndex,
     /// Tag group and bucket per state, when the index is sparse; tag group per local group when it is dense.
     keys: Vec<(u32, i64)>,
     states: GroupStates,
-    /// Arguments by their position in the scan.
-    positions: Vec<Option<usize>>,
+    arguments: SeriesArguments,
     runs: Vec<(usize, Range<usize>)>,
+    group_bytes: u64,
+    memory: MemoryHolder,
+    counted: ScanTrace,
 }
 
 impl<'a> Worker<'a> {
     fn new(
         grouping: &'a SeriesGrouping,
-        source: &'a Source,
+        shared: &'a Surroundings<'a>,
         scan: SeriesScan<'a>,
-        filter: &'a FieldFilter,
-        tags: &'a TagGroups,
         series: Range<usize>,
         context: &ExecContext<'_>,
     ) -> Result<Self> {
+        let source = shared.source;
         let positions = grouping.positions(source)?;
-        let groups = tags.count_in(series) as u64;
+        let groups = shared.tags.count_in(series) as u64;
         let index = match (grouping.bucket, bucket_range(grouping, source)) {
             (None, _) => StateIndex::Dense { first: 0, buckets: 1 },
             (Some(_), Some((first, buckets))) if groups.saturating_mul(buckets) <= DENSE_STATES_MAX => {
@@ -234,49 +284,67 @@ impl<'a> Worker<'a> {
             _ => StateIndex::Sparse(HashMap::new()),
         };
         let mut states = GroupStates::new(&grouping.layout, 0);
+        let group_bytes = group_bytes(&grouping.layout);
+        let mut memory = context.memory.holder();
         if let StateIndex::Dense { buckets, .. } = index {
             context.check_groups(groups as usize)?;
+            memory.set(groups.saturating_mul(buckets as u64).saturating_mul(group_bytes))?;
             states.resize(groups as usize * buckets);
         }
         Ok(Self {
             grouping,
-            filter,
+            shared,
             scan,
-            tags,
             local_groups: HashMap::new(),
             index,
             keys: Vec::new(),
             states,
-            positions,
+            arguments: SeriesArguments { series: 0, positions, tags: Vec::new() },
             runs: Vec::new(),
+            group_bytes,
+            memory,
+            counted: ScanTrace::default(),
         })
     }
 
     fn run(&mut self, series: Range<usize>, context: &ExecContext<'_>) -> Result<()> {
         for index in series {
             context.cancellation.check()?;
-            let group = self.tags.group_of(index);
+            self.arguments.enter(index, self.shared.tag_arguments);
+            let group = self.shared.tags.group_of(index);
             let local = match self.index {
                 StateIndex::Dense { .. } => self.local_group(group),
                 StateIndex::Sparse(_) => group,
             };
             self.scan.open(index)?;
-            while let Some(piece) = self.scan.next_piece()? {
+            loop {
                 context.cancellation.check()?;
+                let before = context.trace.map(|_| self.scan.counters());
+                let Some(piece) = self.scan.next_piece()? else { break };
+                let mut is_skipped = false;
                 let mut sink = Sink {
                     bucket: self.grouping.bucket,
                     index: &mut self.index,
                     keys: &mut self.keys,
                     states: &mut self.states,
-                    positions: &self.positions,
+                    arguments: &self.arguments,
                     runs: &mut self.runs,
                 };
                 match piece {
-                    Piece::Rollup(mut piece) => sink.add_rollups(&mut piece, local)?,
-                    Piece::Block(mut block) => match self.filter.select(&mut block)? {
-                        Selection::Nothing => {}
+                    Piece::Rollup(mut piece) => {
+                        sink.add_rollups(&mut piece, local)?;
+                        if before.is_some() {
+                            self.counted.rollup_rows += rows_of(&piece);
+                        }
+                    }
+                    Piece::Block(mut block) => match self.shared.filter.select(&mut block)? {
+                        Selection::Nothing => is_skipped = true,
                         selection => sink.add(&mut block, selection.mask(), local)?,
                     },
+                }
+                self.memory.set(self.states.rows.len() as u64 * self.group_bytes + self.states.summary_bytes())?;
+                if let Some(before) = before {
+                    self.counted.add_block(&self.scan, before, is_skipped);
                 }
             }
             context.check_groups(self.keys.len())?;
@@ -284,21 +352,56 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Reads every series from its end, up to the last value of each argument.
-    fn run_ends(&mut self, series: Range<usize>, context: &ExecContext<'_>) -> Result<()> {
-        let mut is_found = vec![false; self.positions.len()];
+    /// Looks whether each series has a row, and adds its tags then.
+    fn run_presence(&mut self, series: Range<usize>, context: &ExecContext<'_>) -> Result<()> {
         for index in series {
             context.cancellation.check()?;
-            let state = self.local_group(self.tags.group_of(index)) as usize;
-            is_found.fill(false);
+            let state = self.local_group(self.shared.tags.group_of(index)) as usize;
             self.scan.open(index)?;
-            while is_found.contains(&false)
+            if self.scan.next_piece()?.is_none() {
+                continue;
+            }
+            self.states.rows[state] += 1;
+            self.arguments.enter(index, self.shared.tag_arguments);
+            for (column, tag) in self.states.columns.iter_mut().zip(&self.arguments.tags) {
+                if let (ColumnStates::Summary(states), ArgumentTag::Code(code)) = (column, tag) {
+                    states.add_key(state, *code, 1);
+                }
+            }
+            self.memory.set(self.states.rows.len() as u64 * self.group_bytes + self.states.summary_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Reads every series from its end, up to the last value of each argument, and where a table keeps duplicates all rows
+    /// of that time.
+    fn run_ends(&mut self, series: Range<usize>, context: &ExecContext<'_>) -> Result<()> {
+        let mut is_found = vec![false; self.arguments.positions.len()];
+        let keeps_duplicates = keeps_duplicates(self.shared.source.set.table().schema());
+        for index in series {
+            context.cancellation.check()?;
+            let state = self.local_group(self.shared.tags.group_of(index)) as usize;
+            is_found.fill(false);
+            // The first time of what was read.
+            let mut reached_ns = i64::MAX;
+            self.scan.open(index)?;
+            while (keeps_duplicates || is_found.contains(&false))
                 && let Some(mut piece) = self.scan.next_piece_back()?
             {
+                if let (Piece::Block(block), true) = (&mut piece, keeps_duplicates) {
+                    let times = block.time_bounds()?;
+                    if times.end_ns < reached_ns && !is_found.contains(&false) {
+                        break;
+                    }
+                    reached_ns = times.start_ns;
+                }
                 self.states.rows[state] += 1;
-                let columns = self.states.columns.iter_mut().zip(&self.positions).zip(&mut is_found);
-                // An argument that was found is left alone: an older row of the same time must not replace it.
-                for ((column, position), is_found) in columns.filter(|(_, is_found)| !**is_found) {
+                if let (Piece::Rollup(piece), Some(_)) = (&piece, context.trace) {
+                    self.counted.rollup_rows += rows_of(piece);
+                }
+                let columns = self.states.columns.iter_mut().zip(&self.arguments.positions).zip(&mut is_found);
+                // An argument that was found needs no older row, except one of the same time.
+                for ((column, position), is_found) in columns.filter(|(_, is_found)| keeps_duplicates || !**is_found) {
                     let before = column.number_count(state);
                     match (&mut piece, position) {
                         (Piece::Rollup(piece), _) => add_column(column, *position, piece, &[(state, 0..piece.len())])?,
@@ -308,7 +411,7 @@ impl<'a> Worker<'a> {
                             add_field(column, block, *position, None, &[(state, rows)])?;
                         }
                     }
-                    *is_found = column.number_count(state) > before;
+                    *is_found |= column.number_count(state) > before;
                 }
             }
         }
@@ -323,25 +426,32 @@ impl<'a> Worker<'a> {
         })
     }
 
-    fn finish(self) -> Part {
+    fn finish(self, context: &ExecContext<'_>) -> Part {
+        if let Some(trace) = context.trace {
+            trace.add_scan(self.counted, &self.scan);
+        }
         match self.index {
-            StateIndex::Sparse(_) => (self.keys, self.states),
+            StateIndex::Sparse(_) => (self.keys, self.states, self.memory),
             StateIndex::Dense { first, buckets } => {
                 let mut groups = Vec::with_capacity(self.keys.len() * buckets);
                 for (group, _) in &self.keys {
                     groups.extend((0..buckets as i64).map(|bucket| (*group, first + bucket)));
                 }
-                (groups, self.states)
+                (groups, self.states, self.memory)
             }
         }
     }
 }
 
+/// Rows that a piece stands for.
+fn rows_of(piece: &RollupPiece<'_>) -> u64 {
+    piece.row_counts().iter().map(|&rows| u64::from(rows)).sum()
+}
+
 /// First bucket and number of buckets that the rows can fall into.
 fn bucket_range(grouping: &SeriesGrouping, source: &Source) -> Option<(i64, u64)> {
     let bucket = grouping.bucket?;
-    // The range of the statement may be years wide over an hour of rows.
-    let bounds = source.range.intersect(source.time_bounds());
+    let bounds = source.row_range();
     if bounds.is_empty() {
         return Some((0, 0));
     }

@@ -2,14 +2,16 @@
 
 use std::ops::Range;
 
+use arrow::datatypes::DataType;
 use hashbrown::HashMap;
 use lynxstore_storage::encoding::{PARTS_MAX, VECTOR_LEN, Validity};
-use lynxstore_storage::snapshot::{Block, BlockTimes, RollupPiece};
+use lynxstore_storage::snapshot::{Block, BlockTimes, RollupPiece, TagValues};
 
 use super::bucket_runs::{BucketRun, for_each_run};
 use super::row_mask::RowMask;
 use super::series_rollups::add_piece;
 use super::states::{ColumnStates, GroupStates, NumberKind, NumberStates};
+use super::summaries::{BlockNumbers, SummaryStates};
 use crate::error::{Error, Result};
 use crate::plan::Bucket;
 
@@ -21,13 +23,49 @@ pub(super) enum StateIndex {
     Sparse(HashMap<(u32, i64), u32>),
 }
 
+/// What an argument that is a tag has in the series whose rows are added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum ArgumentTag {
+    /// The argument is no tag.
+    #[default]
+    No,
+    /// NULL.
+    Null,
+    /// A value, by its code.
+    Code(i64),
+}
+
+/// The arguments of a grouping in the series whose rows are added.
+#[derive(Debug, Clone)]
+pub(super) struct SeriesArguments {
+    /// Position of the series in its set.
+    pub(super) series: u32,
+    /// Positions in the scan; `None` for the time and for tags.
+    pub(super) positions: Vec<Option<usize>>,
+    /// Tags; empty when no argument is one.
+    pub(super) tags: Vec<ArgumentTag>,
+}
+
+impl SeriesArguments {
+    /// Goes over to a series; `tags` are the codes of the arguments that are tags.
+    pub(super) fn enter(&mut self, series: usize, tags: &[Option<TagValues>]) {
+        self.series = series as u32;
+        self.tags.clear();
+        self.tags.extend(tags.iter().map(|tag| match tag.as_ref().map(|tag| tag.indices[series]) {
+            None => ArgumentTag::No,
+            Some(TagValues::NULL) => ArgumentTag::Null,
+            Some(code) => ArgumentTag::Code(i64::from(code)),
+        }));
+    }
+}
+
 /// Where the rows of a block go.
 pub(super) struct Sink<'a> {
     pub(super) bucket: Option<Bucket>,
     pub(super) index: &'a mut StateIndex,
     pub(super) keys: &'a mut Vec<(u32, i64)>,
     pub(super) states: &'a mut GroupStates,
-    pub(super) positions: &'a [Option<usize>],
+    pub(super) arguments: &'a SeriesArguments,
     pub(super) runs: &'a mut Vec<(usize, Range<usize>)>,
 }
 
@@ -41,10 +79,23 @@ impl Sink<'_> {
                 Some(mask) => mask.count(rows.clone()) as u64,
             };
         }
-        for (column, position) in self.states.columns.iter_mut().zip(self.positions) {
-            match position {
-                None => add_times(column, block, selection, self.runs)?,
-                Some(position) => add_field(column, block, *position, selection, self.runs)?,
+        let arguments = self.arguments;
+        for (index, column) in self.states.columns.iter_mut().enumerate() {
+            match (&mut *column, arguments.tags.get(index).copied().unwrap_or_default(), arguments.positions[index]) {
+                (ColumnStates::Summary(states), ArgumentTag::Code(code), _) => {
+                    for (state, rows) in self.runs.iter() {
+                        let count = selection.map_or(rows.len(), |mask| mask.count(rows.clone())) as u64;
+                        if count > 0 {
+                            states.add_key(*state, code, count);
+                        }
+                    }
+                }
+                (_, ArgumentTag::Null, _) => {}
+                (ColumnStates::Summary(states), _, Some(position)) => {
+                    add_summary(states, block, position, selection, self.runs, arguments.series)?;
+                }
+                (_, _, None) => add_times(column, block, selection, self.runs)?,
+                (_, _, Some(position)) => add_field(column, block, position, selection, self.runs)?,
             }
         }
         Ok(())
@@ -58,7 +109,7 @@ impl Sink<'_> {
             // A base bucket lies in one bucket, so its first time says which.
             Some(bucket) => self.cut_times(bucket, BlockTimes::Slice(piece.first_times()), piece.len(), group)?,
         }
-        add_piece(self.states, self.positions, piece, self.runs)
+        add_piece(self.states, self.arguments, piece, self.runs)
     }
 
     /// Finds the state of every run of rows.
@@ -123,7 +174,65 @@ pub(super) fn add_times(
             ColumnStates::Count(counts) => counts[*state] += count as u64,
             ColumnStates::Number(states) => states.add_times(*state, count, times.get(first), times.get(last)),
             ColumnStates::Value(_) => {}
+            ColumnStates::Summary(states) => {
+                let keys: Vec<i64> = match selection {
+                    None => rows.clone().map(|row| times.get(row)).collect(),
+                    Some(mask) => mask.iter(rows.clone()).map(|row| times.get(row)).collect(),
+                };
+                states.add_keys(*state, &keys);
+            }
         }
+    }
+    Ok(())
+}
+
+/// Adds a field of a block to summaries, cut into `runs` of one state each.
+fn add_summary(
+    states: &mut SummaryStates,
+    block: &mut Block<'_>,
+    position: usize,
+    selection: Option<&RowMask>,
+    runs: &[(usize, Range<usize>)],
+    series: u32,
+) -> Result<()> {
+    if let ([(state, rows)], None) = (runs, selection)
+        && rows.len() == block.len()
+        && states.takes_keys()
+        // Bounds of floats say neither whether a NaN is there nor which zero.
+        && *states.number_type() != DataType::Float64
+        && let Some(zone) = block.zone(position)
+        && let (Some(min), Some(max)) = (zone.min_i64(), zone.max_i64())
+        && min == max
+    {
+        let count = (rows.len() - zone.null_count()) as u64;
+        if count > 0 {
+            states.add_key(*state, min, count);
+        }
+        return Ok(());
+    }
+    let validity = block.validity(position)?;
+    if validity == Validity::AllNull {
+        return Ok(());
+    }
+    let mask = RowMask::combine(selection, &validity);
+    let listed: Vec<i64>;
+    let times = if states.needs_times() {
+        match block.times()? {
+            BlockTimes::Regular { start_ns, step_ns } => BlockTimes::Regular { start_ns, step_ns },
+            BlockTimes::Slice(times) => {
+                listed = times.to_vec();
+                BlockTimes::Slice(&listed)
+            }
+        }
+    } else {
+        BlockTimes::Regular { start_ns: 0, step_ns: 0 }
+    };
+    let values = match states.number_type() {
+        DataType::Float64 => BlockNumbers::Floats(block.f64_values(position)?),
+        _ => BlockNumbers::Integers(block.i64_values(position)?),
+    };
+    for (state, rows) in runs {
+        states.add_block(*state, values, mask.as_ref(), rows.clone(), (times, series));
     }
     Ok(())
 }
@@ -146,7 +255,7 @@ pub(super) fn add_field(
                 true
             }
             ColumnStates::Number(states) => states.add_zone(*state, &zone, rows.len()),
-            ColumnStates::Value(_) => false,
+            ColumnStates::Value(_) | ColumnStates::Summary(_) => false,
         };
         if added {
             return Ok(());
@@ -170,7 +279,9 @@ pub(super) fn add_field(
             return Ok(());
         }
         ColumnStates::Number(states) => states,
-        ColumnStates::Value(_) => return Err(Error::execution("values are not aggregated by series")),
+        ColumnStates::Value(_) | ColumnStates::Summary(_) => {
+            return Err(Error::execution("values are not aggregated by series"));
+        }
     };
     // Only `first` and `last` read times; they are copied out because values and times share the block's buffers.
     let listed: Vec<i64>;

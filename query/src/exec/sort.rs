@@ -8,16 +8,37 @@ use arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices
 use arrow::datatypes::Int32Type;
 use arrow::record_batch::RecordBatch;
 
+use super::context::ExecContext;
 use super::result::record_batch;
 use crate::error::{Error, Result};
+use crate::memory::batch_bytes;
 use crate::plan::SortKey;
+
+/// More rows than these take longer to sort than a cancelled statement may go on.
+const ROWS_AT_ONCE_MAX: usize = 1 << 17;
 
 /// Sorts rows and cuts them to `limit`; gives at most one batch.
 pub(crate) fn sort_batches(
     batches: Vec<RecordBatch>,
     keys: &[SortKey],
     limit: Option<usize>,
+    context: &ExecContext<'_>,
 ) -> Result<Vec<RecordBatch>> {
+    let mut memory = context.memory.holder();
+    // The rows in one piece, and in order.
+    memory.set(2 * batches.iter().map(batch_bytes).sum::<u64>())?;
+    if batches.iter().map(RecordBatch::num_rows).sum::<usize>() <= ROWS_AT_ONCE_MAX {
+        return sort_at_once(batches, keys, limit);
+    }
+    let keys = keys.to_vec();
+    // The memory goes with the work: a statement that was cancelled may be followed by the next one at once.
+    context.abandonable(move || {
+        let _memory = memory;
+        sort_at_once(batches, &keys, limit)
+    })
+}
+
+fn sort_at_once(batches: Vec<RecordBatch>, keys: &[SortKey], limit: Option<usize>) -> Result<Vec<RecordBatch>> {
     let batch = match batches.as_slice() {
         [] => return Ok(batches),
         [only] => only.clone(),

@@ -7,8 +7,10 @@ use arrow::datatypes::DataType;
 use lynxstore_storage::types::TableSchema;
 use sqlparser::ast::{self, BinaryOperator, CastKind, UnaryOperator, Value};
 
+use super::aggregate::Aggregate;
 use super::coerce::{self, TIME_TYPE, is_text};
-use super::expr::{Aggregate, ArithmeticOp, CompareOp, Expr};
+use super::expr::{ArithmeticOp, CompareOp, Expr};
+use super::gapfill::GapCalls;
 use crate::error::{Error, Result};
 use crate::exec::evaluate_constant;
 use crate::scalar::Scalar;
@@ -17,7 +19,7 @@ use crate::sql::{fold_ident, parse_interval, parse_timestamp};
 /// What names mean while a statement is bound.
 pub(crate) struct Binder<'a> {
     /// The table and the names that qualify its columns; without one only constants can be bound.
-    table: Option<(&'a TableSchema, String)>,
+    pub(super) table: Option<(&'a TableSchema, String)>,
     params: &'a [Scalar],
     now_ns: i64,
     /// Whether the plan depends on the time of binding.
@@ -26,6 +28,8 @@ pub(crate) struct Binder<'a> {
     pub(super) aliases: Vec<(String, &'a ast::Expr)>,
     /// Aggregates seen so far; `None` where the clause allows none.
     pub(super) aggregates: Option<Vec<Aggregate>>,
+    /// What is said of gaps.
+    pub(super) gaps: GapCalls,
 }
 
 /// Binds an expression without columns and evaluates it.
@@ -44,7 +48,15 @@ pub(crate) fn bind_condition_of(table: &TableSchema, expr: &ast::Expr, params: &
 impl<'a> Binder<'a> {
     /// A binder for one statement; `table` comes with the name that may qualify its columns.
     pub(crate) fn new(table: Option<(&'a TableSchema, String)>, params: &'a [Scalar], now_ns: i64) -> Self {
-        Self { table, params, now_ns, uses_now: false, aliases: Vec::new(), aggregates: None }
+        Self {
+            table,
+            params,
+            now_ns,
+            uses_now: false,
+            aliases: Vec::new(),
+            aggregates: None,
+            gaps: GapCalls::default(),
+        }
     }
 
     /// Binds one expression.

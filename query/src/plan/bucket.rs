@@ -1,11 +1,28 @@
 //! Time buckets: the aligned spans of `time_bucket`, `date_bin` and `date_trunc`.
 //!
-//! A bucket has an ordinal, so that an executor can count buckets instead of comparing times. Times before the epoch
-//! floor like those after it. A start below the range of time is clamped to its end.
+//! A bucket has an ordinal, so that an executor can count buckets instead of comparing times; a later time never has a
+//! smaller one. Times before the epoch floor like those after it. A start below the range of time is clamped to its end.
+//!
+//! With a time zone the cuts are readings of local clocks: a bucket begins at the first time at which they have read its
+//! start. So a day has 23 hours when clocks go forward and 25 when they go back, and a bucket within the hour that clocks
+//! leave out is empty. Widths of which all offsets of a zone are multiples apart, such as an hour in most zones, need no
+//! clock: they are fixed spans, and an hour that comes twice is two buckets.
+
+use lynxstore_storage::types::TimeRange;
+
+use super::zone::{Zone, common_divisor};
 
 /// How time is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bucket {
+pub(crate) struct Bucket {
+    cut: Cut,
+    /// Whose clocks are cut; those of UTC without one.
+    zone: Option<Zone>,
+}
+
+/// How the readings of a clock are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
     /// Spans of a fixed width.
     Fixed {
         /// Width, positive.
@@ -19,20 +36,53 @@ pub(crate) enum Bucket {
         count: i32,
         /// The first month of bucket 0, counted from January 1970.
         offset: i32,
+        /// How much later than the month a span begins.
+        shift_ns: i64,
     },
 }
 
 const DAY_NS: i64 = 86_400_000_000_000;
 
+/// Up to this width buckets of a zone are fixed spans where its offsets allow that.
+const FIXED_IN_ZONE_NS_MAX: i64 = 3_600_000_000_000;
+
 impl Bucket {
     /// Spans of `width_ns` that start at `origin_ns` and its multiples.
     pub(crate) fn fixed(width_ns: i64, origin_ns: i64) -> Self {
-        Self::Fixed { width_ns, offset_ns: origin_ns.rem_euclid(width_ns) }
+        Self { cut: Cut::Fixed { width_ns, offset_ns: origin_ns.rem_euclid(width_ns) }, zone: None }
     }
 
     /// Spans of `count` months, aligned to the month of `origin_ns`.
     pub(crate) fn months(count: i32, origin_ns: i64) -> Self {
-        Self::Months { count, offset: month_of(origin_ns).rem_euclid(count) }
+        Self { cut: Cut::Months { count, offset: month_of(origin_ns).rem_euclid(count), shift_ns: 0 }, zone: None }
+    }
+
+    /// The spans moved by `months` and `shift_ns`; `None` when months would move spans of a fixed width.
+    pub(crate) fn shifted(mut self, months: i32, shift_ns: i64) -> Option<Self> {
+        match &mut self.cut {
+            Cut::Fixed { .. } if months != 0 => return None,
+            Cut::Fixed { width_ns, offset_ns } => {
+                let moved = i128::from(*offset_ns) + i128::from(shift_ns);
+                // The remainder is below the width.
+                *offset_ns = moved.rem_euclid(i128::from(*width_ns)) as i64;
+            }
+            Cut::Months { count, offset, shift_ns: shift } => {
+                *offset = offset.checked_add(months)?.rem_euclid(*count);
+                *shift = shift_ns;
+            }
+        }
+        Some(self)
+    }
+
+    /// The spans by the clocks of a zone instead of UTC. The origin that they were made with is a reading of these clocks.
+    pub(crate) fn in_zone(self, zone: Zone) -> Self {
+        if let Cut::Fixed { width_ns, offset_ns } = self.cut
+            && width_ns <= FIXED_IN_ZONE_NS_MAX
+            && let Some(ahead_ns) = zone.common_offset(width_ns)
+        {
+            return Self::fixed(width_ns, offset_ns - ahead_ns);
+        }
+        Self { zone: Some(zone), ..self }
     }
 
     /// The span that `date_trunc` names.
@@ -55,51 +105,94 @@ impl Bucket {
         })
     }
 
+    /// The width, when all buckets have the same.
+    pub(crate) fn fixed_width(self) -> Option<i64> {
+        match self {
+            Self { cut: Cut::Fixed { width_ns, .. }, zone: None } => Some(width_ns),
+            _ => None,
+        }
+    }
+
+    /// A width and an offset such that buckets with times in a range begin and end at whole widths from the offset.
+    pub(crate) fn grid(self, range: impl FnOnce() -> TimeRange) -> (i64, i64) {
+        let (unit_ns, offset_ns) = match self.cut {
+            Cut::Fixed { width_ns, offset_ns } => (width_ns, offset_ns),
+            // Months start with a day.
+            Cut::Months { shift_ns, .. } => (DAY_NS, shift_ns),
+        };
+        match self.zone {
+            None => (unit_ns, offset_ns),
+            Some(zone) => (zone.grid_ns(range(), common_divisor(unit_ns, offset_ns)), 0),
+        }
+    }
+
     /// The number of the bucket that holds `time_ns`.
     pub(crate) fn ordinal(self, time_ns: i64) -> i64 {
-        match self {
-            Self::Fixed { width_ns, offset_ns } => {
-                // Floor first and correct by the offset afterwards: `time_ns - offset_ns` could overflow.
-                let ordinal = time_ns.div_euclid(width_ns);
-                if time_ns.rem_euclid(width_ns) < offset_ns { ordinal - 1 } else { ordinal }
-            }
-            Self::Months { count, offset } => i64::from((month_of(time_ns) - offset).div_euclid(count)),
+        match self.zone {
+            None => self.cut.ordinal(time_ns),
+            Some(zone) => self.cut.ordinal(zone.greatest_reading(time_ns)),
         }
     }
 
     /// The first time of bucket `ordinal`.
     pub(crate) fn start(self, ordinal: i64) -> i64 {
-        match self {
-            Self::Fixed { width_ns, offset_ns } => {
-                clamp(i128::from(ordinal) * i128::from(width_ns) + i128::from(offset_ns))
-            }
-            Self::Months { count, offset } => {
-                month_start(ordinal.saturating_mul(i64::from(count)).saturating_add(i64::from(offset)))
-            }
+        match self.zone {
+            None => self.cut.start(ordinal),
+            Some(zone) => zone.first_time_of(self.cut.start(ordinal)),
         }
     }
 
-    /// The last time of bucket `ordinal`.
+    /// The last time of bucket `ordinal`; before its start when the bucket is empty.
     pub(crate) fn last(self, ordinal: i64) -> i64 {
-        match self {
-            Self::Fixed { width_ns, offset_ns } => {
+        match (self.zone, self.cut) {
+            (None, Cut::Fixed { width_ns, offset_ns }) => {
                 clamp((i128::from(ordinal) + 1) * i128::from(width_ns) + i128::from(offset_ns) - 1)
             }
-            Self::Months { .. } => match self.start(ordinal.saturating_add(1)) {
+            _ => match self.start(ordinal.saturating_add(1)) {
                 i64::MAX => i64::MAX,
-                next => next - 1,
+                next => next.saturating_sub(1),
             },
         }
     }
 
     /// The start of the bucket that holds `time_ns`.
     pub(crate) fn floor(self, time_ns: i64) -> i64 {
-        match self {
-            Self::Fixed { width_ns, offset_ns } => {
+        match (self.zone, self.cut) {
+            (None, Cut::Fixed { width_ns, offset_ns }) => {
                 let past = (time_ns.rem_euclid(width_ns) - offset_ns).rem_euclid(width_ns);
                 time_ns.saturating_sub(past)
             }
-            Self::Months { .. } => self.start(self.ordinal(time_ns)),
+            _ => self.start(self.ordinal(time_ns)),
+        }
+    }
+}
+
+impl Cut {
+    fn ordinal(self, reading_ns: i64) -> i64 {
+        match self {
+            Self::Fixed { width_ns, offset_ns } => {
+                // Floor first and correct by the offset afterwards: `reading_ns - offset_ns` could overflow.
+                let ordinal = reading_ns.div_euclid(width_ns);
+                if reading_ns.rem_euclid(width_ns) < offset_ns { ordinal - 1 } else { ordinal }
+            }
+            Self::Months { count, offset, shift_ns } => {
+                i64::from((month_of(reading_ns.saturating_sub(shift_ns)) - offset).div_euclid(count))
+            }
+        }
+    }
+
+    fn start(self, ordinal: i64) -> i64 {
+        match self {
+            Self::Fixed { width_ns, offset_ns } => {
+                clamp(i128::from(ordinal) * i128::from(width_ns) + i128::from(offset_ns))
+            }
+            Self::Months { count, offset, shift_ns } => {
+                let month = ordinal.saturating_mul(i64::from(count)).saturating_add(i64::from(offset));
+                match month_start(month) {
+                    i64::MIN => i64::MIN,
+                    start => start.saturating_add(shift_ns),
+                }
+            }
         }
     }
 }
@@ -163,6 +256,75 @@ mod tests {
                 let ordinal = bucket.ordinal(t);
                 assert!(bucket.start(ordinal) <= t && bucket.last(ordinal) >= t, "{bucket:?} {t}");
                 assert!(bucket.floor(t) <= t);
+            }
+        }
+    }
+
+    #[test]
+    fn days_of_a_zone_have_23_or_25_hours_when_clocks_change() {
+        const HOUR_NS: i64 = 3_600_000_000_000;
+        let day = Bucket::fixed(DAY_NS, 0).in_zone(Zone::find("Europe/Berlin").unwrap());
+        for (noon, start, hours) in [
+            ("2024-01-15T12:00:00", "2024-01-14T23:00:00", 24),
+            ("2024-03-31T12:00:00", "2024-03-30T23:00:00", 23),
+            ("2024-07-15T12:00:00", "2024-07-14T22:00:00", 24),
+            ("2024-10-27T12:00:00", "2024-10-26T22:00:00", 25),
+        ] {
+            let ordinal = day.ordinal(time(noon));
+            assert_eq!(day.floor(time(noon)), time(start), "{noon}");
+            assert_eq!(day.last(ordinal) + 1 - day.start(ordinal), hours * HOUR_NS, "{noon}");
+        }
+    }
+
+    #[test]
+    fn buckets_of_a_zone_are_spans_one_after_the_other() {
+        let zones = ["Europe/Berlin", "America/Havana", "Australia/Lord_Howe", "Pacific/Apia", "Asia/Kolkata"];
+        let cuts = [
+            Bucket::fixed(DAY_NS, 0),
+            Bucket::fixed(DAY_NS / 24, 0),
+            Bucket::fixed(DAY_NS / 4, DAY_NS / 8),
+            Bucket::fixed(7 * 60_000_000_000, 0),
+            Bucket::from_unit("week").unwrap(),
+            Bucket::months(1, 0),
+            Bucket::months(1, 0).shifted(0, 5 * DAY_NS).unwrap(),
+        ];
+        for (zone, cut) in zones.iter().flat_map(|zone| cuts.map(|cut| (zone, cut))) {
+            let bucket = cut.in_zone(Zone::find(zone).unwrap());
+            let mut previous = bucket.ordinal(time("2011-01-01"));
+            for quarter in 0..4 * 24 * 400 {
+                let t = time("2011-01-01") + quarter * (DAY_NS / 96) + 5;
+                let ordinal = bucket.ordinal(t);
+                assert!(bucket.start(ordinal) <= t && t <= bucket.last(ordinal), "{bucket:?} {t}");
+                assert_eq!(bucket.floor(t), bucket.start(ordinal));
+                assert!(ordinal >= previous, "{bucket:?} {t}");
+                for between in previous..ordinal {
+                    assert_eq!(bucket.last(between) + 1, bucket.start(between + 1), "{bucket:?} {t}");
+                }
+                previous = ordinal;
+            }
+        }
+    }
+
+    #[test]
+    fn hours_of_most_zones_are_fixed_spans() {
+        let hour = |zone: &str| Bucket::fixed(DAY_NS / 24, 0).in_zone(Zone::find(zone).unwrap());
+        assert_eq!(hour("Europe/Berlin"), Bucket::fixed(DAY_NS / 24, 0));
+        assert_eq!(hour("Asia/Kolkata"), Bucket::fixed(DAY_NS / 24, DAY_NS / 48));
+        assert_eq!(hour("Australia/Lord_Howe").fixed_width(), None);
+        // An hour of Kolkata is cut in the middle of the hours of rollups.
+        assert_eq!(hour("Asia/Kolkata").grid(|| TimeRange::ALL), (DAY_NS / 24, DAY_NS / 48));
+    }
+
+    #[test]
+    fn extremes_of_time_do_not_overflow_in_a_zone() {
+        for zone in ["Europe/Berlin", "America/New_York", "Pacific/Kiritimati"] {
+            for bucket in [Bucket::fixed(DAY_NS, 3), Bucket::months(5, 0), Bucket::fixed(i64::MAX, 7)] {
+                let bucket = bucket.in_zone(Zone::find(zone).unwrap());
+                for t in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
+                    let ordinal = bucket.ordinal(t);
+                    assert!(bucket.start(ordinal) <= t && bucket.last(ordinal) >= t, "{bucket:?} {t}");
+                    assert!(bucket.floor(t) <= t);
+                }
             }
         }
     }

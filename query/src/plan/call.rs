@@ -1,16 +1,16 @@
-//! Binds function calls: aggregates, time buckets, `now()` and scalar functions.
+//! Binds function calls: `now()` and scalar functions; those of aggregates, time buckets and gaps have files of their own.
 
 use arrow::datatypes::DataType;
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments};
 
+use super::aggregate::AggregateName;
 use super::bind::{Binder, fold};
-use super::bucket::Bucket;
-use super::coerce::{self, TIME_TYPE};
-use super::expr::{Aggregate, AggregateFunction, Expr};
+use super::coerce;
+use super::expr::Expr;
 use super::function::ScalarFunction;
+use super::gapfill::FillMethod;
 use crate::error::{Error, Result};
-use crate::scalar::{Interval, Scalar};
-use crate::sql::{fold_ident, parse_interval};
+use crate::sql::fold_ident;
 
 /// The arguments of a call.
 enum Arguments<'a> {
@@ -26,6 +26,9 @@ impl<'a> Binder<'a> {
             _ => None,
         };
         let Some(name) = name else { return Err(Error::unsupported(format!("the function {}", function.name))) };
+        if let Some(aggregate) = AggregateName::from_name(&name) {
+            return self.bind_aggregate(&name, aggregate, function);
+        }
         let modified = function.over.is_some()
             || function.null_treatment.is_some()
             || !function.within_group.is_empty()
@@ -34,9 +37,6 @@ impl<'a> Binder<'a> {
             return Err(Error::unsupported(format!("{name} with OVER, WITHIN GROUP or a treatment of NULLs")));
         }
         let arguments = arguments(function, &name)?;
-        if let Some(aggregate) = AggregateFunction::from_name(&name) {
-            return self.bind_aggregate(&name, aggregate, arguments, function.filter.as_deref());
-        }
         if function.filter.is_some() {
             return Err(Error::unsupported(format!("{name} with FILTER")));
         }
@@ -44,143 +44,11 @@ impl<'a> Binder<'a> {
         match name.as_str() {
             "now" | "current_timestamp" if arguments.is_empty() => Ok(self.now()),
             "time_bucket" | "date_bin" => self.bind_bucket(&name, &arguments),
+            "time_bucket_gapfill" => self.bind_gapfill(&name, &arguments),
             "date_trunc" => self.bind_trunc(&arguments),
+            "locf" => self.bind_fill(&name, FillMethod::Locf, &arguments),
+            "interpolate" => self.bind_fill(&name, FillMethod::Interpolate, &arguments),
             _ => self.bind_scalar_function(&name, arguments),
-        }
-    }
-
-    fn bind_aggregate(
-        &mut self,
-        name: &str,
-        function: AggregateFunction,
-        arguments: Arguments<'a>,
-        filter: Option<&'a ast::Expr>,
-    ) -> Result<Expr> {
-        // Aggregates do not nest, so none are allowed inside.
-        let Some(collected) = self.aggregates.take() else {
-            return Err(Error::plan(format!(
-                "the aggregate {name} cannot stand in WHERE, GROUP BY or another aggregate"
-            )));
-        };
-        let argument = self.bind_aggregate_argument(name, function, arguments);
-        let filter = filter.map(|filter| self.bind_condition(filter)).transpose();
-        self.aggregates = Some(collected);
-        let mut argument = argument?;
-        if let Some(filter) = filter? {
-            // What the filter drops is NULL to the aggregate; a count of rows then counts ones.
-            let value = argument.unwrap_or_else(|| Expr::literal(Scalar::I64(1)));
-            let otherwise = Box::new(Expr::Literal(Scalar::Null, value.data_type()));
-            argument = Some(Expr::Case { branches: vec![(filter, value)], otherwise });
-        }
-        let data_type = match &argument {
-            None => DataType::Int64,
-            Some(argument) => function
-                .result_type(&argument.data_type())
-                .ok_or_else(|| Error::unsupported(format!("the aggregate {name} of {}", argument.data_type())))?,
-        };
-        let aggregate = Aggregate { function, argument, data_type: data_type.clone() };
-        let collected = self.aggregates.as_mut().expect("the list was put back above");
-        let index = collected.iter().position(|known| *known == aggregate).unwrap_or_else(|| {
-            collected.push(aggregate);
-            collected.len() - 1
-        });
-        Ok(Expr::Aggregate(index, data_type))
-    }
-
-    fn bind_aggregate_argument(
-        &mut self,
-        name: &str,
-        function: AggregateFunction,
-        arguments: Arguments<'a>,
-    ) -> Result<Option<Expr>> {
-        let list = match arguments {
-            Arguments::Star if function == AggregateFunction::Count => return Ok(None),
-            Arguments::Star => return Err(Error::plan(format!("{name}(*) is no aggregate: name a column"))),
-            Arguments::List(list) => list,
-        };
-        let by_time = matches!(function, AggregateFunction::First | AggregateFunction::Last);
-        match list.as_slice() {
-            [value] => {
-                let value = self.bind(value)?;
-                if function == AggregateFunction::Count
-                    && matches!(&value, Expr::Literal(scalar, _) if *scalar != Scalar::Null)
-                {
-                    // count(1) is count(*).
-                    return Ok(None);
-                }
-                // Aggregates return text, never dictionaries.
-                let is_tag = matches!(value.data_type(), DataType::Dictionary(..));
-                let keeps_value = function != AggregateFunction::Count;
-                Ok(Some(if is_tag && keeps_value { value.cast(&DataType::Utf8) } else { value }))
-            }
-            [value, time] if by_time => {
-                if !matches!(self.bind(time)?, Expr::Column(0, _)) {
-                    return Err(Error::unsupported(format!("{name} by another order than the time column")));
-                }
-                let value = self.bind(value)?;
-                let is_tag = matches!(value.data_type(), DataType::Dictionary(..));
-                Ok(Some(if is_tag { value.cast(&DataType::Utf8) } else { value }))
-            }
-            _ => Err(Error::plan(format!("{name} takes one argument, {} were given", list.len()))),
-        }
-    }
-
-    fn bind_bucket(&mut self, name: &str, arguments: &[&'a ast::Expr]) -> Result<Expr> {
-        let (width, time, origin) = match arguments {
-            [width, time] => (width, time, None),
-            [width, time, origin] => (width, time, Some(origin)),
-            _ => {
-                let given = arguments.len();
-                return Err(Error::plan(format!(
-                    "{name} takes (width, time [, origin]), {given} arguments were given"
-                )));
-            }
-        };
-        let width = match self.bind(width)? {
-            Expr::Literal(Scalar::Interval(interval), _) => interval,
-            Expr::Literal(Scalar::Text(text), _) => parse_interval(&text)?,
-            _ => return Err(Error::unsupported(format!("{name} with a width that is no constant interval"))),
-        };
-        let origin_ns = match origin {
-            None => 0,
-            Some(origin) => match self.bind(origin)?.cast(&TIME_TYPE) {
-                Expr::Literal(Scalar::Time(time_ns), _) => time_ns,
-                Expr::Cast { expr, .. } => match *expr {
-                    Expr::Literal(Scalar::Text(text), _) => crate::sql::parse_timestamp(&text)?,
-                    _ => return Err(Error::unsupported(format!("{name} with an origin that is no constant time"))),
-                },
-                _ => return Err(Error::unsupported(format!("{name} with an origin that is no constant time"))),
-            },
-        };
-        let bucket = bucket_of(name, width, origin_ns)?;
-        let time = self.bind(time)?;
-        match time.data_type() {
-            DataType::Timestamp(..) => Ok(fold(Expr::TimeBucket(bucket, Box::new(time)))),
-            DataType::Utf8 => {
-                let Expr::Literal(Scalar::Text(text), _) = &time else {
-                    return Err(Error::unsupported(format!("{name} of text")));
-                };
-                let time = Expr::literal(Scalar::Time(crate::sql::parse_timestamp(text)?));
-                Ok(fold(Expr::TimeBucket(bucket, Box::new(time))))
-            }
-            other => Err(Error::unsupported(format!("{name} of {other}"))),
-        }
-    }
-
-    fn bind_trunc(&mut self, arguments: &[&'a ast::Expr]) -> Result<Expr> {
-        let [unit, time] = arguments else {
-            return Err(Error::plan("date_trunc takes (unit, time)"));
-        };
-        let Expr::Literal(Scalar::Text(unit), _) = self.bind(unit)? else {
-            return Err(Error::unsupported("date_trunc with a unit that is no constant"));
-        };
-        let Some(bucket) = Bucket::from_unit(&unit) else {
-            return Err(Error::unsupported(format!("date_trunc to '{unit}'")));
-        };
-        let time = self.bind(time)?;
-        match time.data_type() {
-            DataType::Timestamp(..) => Ok(fold(Expr::TimeBucket(bucket, Box::new(time)))),
-            other => Err(Error::unsupported(format!("date_trunc of {other}"))),
         }
     }
 
@@ -242,14 +110,4 @@ fn arguments<'a>(function: &'a ast::Function, name: &str) -> Result<Arguments<'a
         }
     }
     Ok(Arguments::List(arguments))
-}
-
-fn bucket_of(name: &str, width: Interval, origin_ns: i64) -> Result<Bucket> {
-    if width.months > 0 && width.days == 0 && width.nanos == 0 {
-        return Ok(Bucket::months(width.months, origin_ns));
-    }
-    match width.fixed_ns() {
-        Some(width_ns) if width_ns > 0 => Ok(Bucket::fixed(width_ns, origin_ns)),
-        _ => Err(Error::plan(format!("the width of {name} must be positive, and months stand alone"))),
-    }
 }

@@ -16,6 +16,8 @@ pub(crate) enum Expr {
     Literal(Scalar, DataType),
     /// The result of an aggregate, by its place in the plan's list; gone once the plan is bound.
     Aggregate(usize, DataType),
+    /// The result of `locf` or `interpolate`, by its place in the plan's list; gone once the plan is bound.
+    Fill(usize, DataType),
     /// `+ - * / %`, with the type of the result.
     Arithmetic(ArithmeticOp, Box<Expr>, Box<Expr>, DataType),
     /// `-x`.
@@ -139,6 +141,7 @@ impl Expr {
             Self::Column(_, data_type)
             | Self::Literal(_, data_type)
             | Self::Aggregate(_, data_type)
+            | Self::Fill(_, data_type)
             | Self::Arithmetic(_, _, _, data_type)
             | Self::Call(_, _, data_type)
             | Self::Cast { to: data_type, .. } => data_type.clone(),
@@ -177,7 +180,7 @@ impl Expr {
     /// Calls `visit` for the expressions directly below.
     pub(crate) fn for_each_child<'a>(&'a self, mut visit: impl FnMut(&'a Self)) {
         match self {
-            Self::Column(..) | Self::Literal(..) | Self::Aggregate(..) => {}
+            Self::Column(..) | Self::Literal(..) | Self::Aggregate(..) | Self::Fill(..) => {}
             Self::Arithmetic(_, left, right, _)
             | Self::Compare(_, left, right)
             | Self::And(left, right)
@@ -206,7 +209,7 @@ impl Expr {
     /// Calls `visit` for the expressions directly below, to change them.
     pub(crate) fn for_each_child_mut<E>(&mut self, mut visit: impl FnMut(&mut Self) -> Result<(), E>) -> Result<(), E> {
         match self {
-            Self::Column(..) | Self::Literal(..) | Self::Aggregate(..) => Ok(()),
+            Self::Column(..) | Self::Literal(..) | Self::Aggregate(..) | Self::Fill(..) => Ok(()),
             Self::Arithmetic(_, left, right, _)
             | Self::Compare(_, left, right)
             | Self::And(left, right)
@@ -261,84 +264,4 @@ impl Expr {
         self.for_each_child(|child| below |= child.can_fail());
         here || below
     }
-}
-
-/// An aggregate function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AggregateFunction {
-    /// `count(*)` and `count(x)`.
-    Count,
-    /// `sum(x)`.
-    Sum,
-    /// `avg(x)`.
-    Avg,
-    /// `min(x)`.
-    Min,
-    /// `max(x)`.
-    Max,
-    /// `first(x)`: the value of the earliest row where it is not NULL.
-    First,
-    /// `last(x)`: the value of the latest row where it is not NULL.
-    Last,
-    /// `stddev(x)`: of a sample.
-    Stddev,
-    /// `stddev_pop(x)`: of the population.
-    StddevPop,
-    /// `var(x)`: of a sample.
-    Variance,
-    /// `var_pop(x)`: of the population.
-    VariancePop,
-}
-
-impl AggregateFunction {
-    /// The function of a name in lower case.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "count" => Self::Count,
-            "sum" => Self::Sum,
-            "avg" | "mean" => Self::Avg,
-            "min" => Self::Min,
-            "max" => Self::Max,
-            "first" => Self::First,
-            "last" => Self::Last,
-            "stddev" | "stddev_samp" => Self::Stddev,
-            "stddev_pop" => Self::StddevPop,
-            "var" | "var_samp" | "var_sample" => Self::Variance,
-            "var_pop" | "var_population" => Self::VariancePop,
-            _ => return None,
-        })
-    }
-
-    /// The type of the result over an argument of type `argument`; `None` when they do not fit.
-    pub(crate) fn result_type(self, argument: &DataType) -> Option<DataType> {
-        let numeric = matches!(argument, DataType::Int64 | DataType::UInt64 | DataType::Float64);
-        match self {
-            Self::Count => Some(DataType::Int64),
-            Self::Sum => numeric.then(|| argument.clone()),
-            Self::Avg | Self::Stddev | Self::StddevPop | Self::Variance | Self::VariancePop => {
-                numeric.then_some(DataType::Float64)
-            }
-            Self::Min | Self::Max | Self::First | Self::Last => match argument {
-                DataType::Int64
-                | DataType::UInt64
-                | DataType::Float64
-                | DataType::Boolean
-                | DataType::Utf8
-                | DataType::Binary
-                | DataType::Timestamp(..) => Some(argument.clone()),
-                _ => None,
-            },
-        }
-    }
-}
-
-/// One aggregate of a plan.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Aggregate {
-    /// The function.
-    pub(crate) function: AggregateFunction,
-    /// Its argument over the columns of the scan; `None` for `count(*)`.
-    pub(crate) argument: Option<Expr>,
-    /// The type of the result.
-    pub(crate) data_type: DataType,
 }

@@ -222,8 +222,7 @@ fn integer_bound(op: CompareOp, value: f64) -> Option<(CompareOp, i64)> {
         CompareOp::GtEq => Some((op, ceil)),
         CompareOp::Lt => Some((op, ceil)),
         CompareOp::LtEq => Some((op, floor)),
-        // Negative zero equals no integer in Arrow's order; leave the curious cases to the row-wise evaluation.
-        CompareOp::Eq | CompareOp::NotEq if floor == ceil && value != 0.0 => Some((op, floor)),
+        CompareOp::Eq | CompareOp::NotEq if floor == ceil => Some((op, floor)),
         CompareOp::Eq | CompareOp::NotEq => None,
     }
 }

@@ -6,8 +6,11 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use lynxstore_storage::types::TableSchema;
 use sqlparser::ast::{self, GroupByExpr, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor};
 
+use super::aggregate::Aggregate;
 use super::bind::{Binder, bind_constant};
-use super::expr::{Aggregate, Expr};
+use super::expr::Expr;
+use super::gapfill::GapFill;
+use super::latest;
 use super::predicate::ScanFilter;
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
@@ -23,9 +26,13 @@ pub(crate) struct SelectPlan {
     /// Columns of the table (time, tags, fields in one count) that the scan delivers; expressions over the scan
     /// refer to positions in this list.
     pub(crate) columns: Vec<usize>,
+    /// Tags by whose values only the last row passes the scan; all rows pass without them.
+    pub(crate) latest: Option<Vec<usize>>,
     /// Grouping, over the scan.
     pub(crate) aggregation: Option<Aggregation>,
-    /// Condition on groups, over their keys followed by their aggregates.
+    /// Buckets that every group has, and what stands in those without rows.
+    pub(crate) gapfill: Option<GapFill>,
+    /// Condition on groups, over their keys followed by their aggregates and by what is filled.
     pub(crate) having: Option<Expr>,
     /// Result columns over the groups, or over the scan; those beyond `visible` are there for ORDER BY only.
     pub(crate) projection: Vec<OutputColumn>,
@@ -124,7 +131,6 @@ fn plain_select(query: &Query) -> Result<&Select> {
         && select.distribute_by.is_empty()
         && select.sort_by.is_empty()
         && select.named_window.is_empty()
-        && select.qualify.is_none()
         && select.value_table_mode.is_none()
         && matches!(select.flavor, ast::SelectFlavor::Standard);
     if plain { Ok(select) } else { Err(Error::unsupported("a query with WITH or clauses of other dialects")) }
@@ -138,14 +144,7 @@ pub(crate) fn bind_query(
     now_ns: i64,
 ) -> Result<SelectPlan> {
     let select = plain_select(query)?;
-    let qualifier = select.from.first().and_then(|from| match &from.relation {
-        TableFactor::Table { name, alias, .. } => match alias {
-            Some(alias) => Some(fold_ident(&alias.name)),
-            None => name.0.last().and_then(|part| part.as_ident()).map(fold_ident),
-        },
-        _ => None,
-    });
-    let mut binder = Binder::new(table.map(|table| &**table).zip(qualifier), params, now_ns);
+    let mut binder = Binder::new(table.map(|table| &**table).zip(qualifier_of(query)), params, now_ns);
 
     let condition = select.selection.as_ref().map(|condition| binder.bind_condition(condition)).transpose()?;
     let filter = match table {
@@ -154,6 +153,7 @@ pub(crate) fn bind_query(
     };
 
     binder.aggregates = Some(Vec::new());
+    binder.gaps.is_allowed = true;
     let mut projection = bind_items(&mut binder, select, table)?;
     let visible = projection.len();
     for item in &select.projection {
@@ -167,11 +167,16 @@ pub(crate) fn bind_query(
     let having = select.having.as_ref().map(|condition| binder.bind_condition(condition)).transpose()?;
     let order = bind_order(&mut binder, query, &mut projection, visible)?;
     let aggregates = binder.aggregates.take().unwrap_or_default();
+    let gapfill = std::mem::take(&mut binder.gaps).finish(&keys, filter.range)?;
     let distinct = match &select.distinct {
         None | Some(ast::Distinct::All) => false,
         Some(ast::Distinct::Distinct) => true,
-        Some(ast::Distinct::On(_)) => return Err(Error::unsupported("DISTINCT ON")),
+        Some(ast::Distinct::On(_)) => false,
     };
+    let latest = latest::bind_latest(&mut binder, select, query, table.map_or(0, |table| table.tags.len()))?;
+    if latest.is_some() && (distinct || !keys.is_empty() || !aggregates.is_empty()) {
+        return Err(Error::unsupported("the last rows of series under DISTINCT or GROUP BY"));
+    }
     if distinct && projection.len() > visible {
         return Err(Error::plan("ORDER BY of SELECT DISTINCT can only use columns of the result"));
     }
@@ -183,7 +188,9 @@ pub(crate) fn bind_query(
         table: table.cloned(),
         filter,
         columns: Vec::new(),
+        latest,
         aggregation: None,
+        gapfill,
         having,
         projection,
         visible,
@@ -206,14 +213,30 @@ pub(crate) fn bind_query(
     Ok(plan)
 }
 
+/// The name that may qualify the columns of the table of a query.
+pub(super) fn qualifier_of(query: &Query) -> Option<String> {
+    let SetExpr::Select(select) = &*query.body else { return None };
+    match &select.from.first()?.relation {
+        TableFactor::Table { name, alias, .. } => match alias {
+            Some(alias) => Some(fold_ident(&alias.name)),
+            None => name.0.last().and_then(|part| part.as_ident()).map(fold_ident),
+        },
+        _ => None,
+    }
+}
+
 impl SelectPlan {
     /// Puts a grouping between the scan and the projection.
     fn aggregate(&mut self, keys: Vec<Expr>, aggregates: Vec<Aggregate>) -> Result<()> {
+        let groups = GroupColumns { keys: &keys, aggregates: aggregates.len() };
         for column in &mut self.projection {
-            over_groups(&mut column.expr, &keys, &column.name)?;
+            groups.replace(&mut column.expr, &column.name)?;
         }
         if let Some(having) = &mut self.having {
-            over_groups(having, &keys, "HAVING")?;
+            groups.replace(having, "HAVING")?;
+        }
+        for fill in self.gapfill.iter_mut().flat_map(|gapfill| &mut gapfill.fills) {
+            groups.replace(&mut fill.value, "locf or interpolate")?;
         }
         self.aggregation = Some(Aggregation { keys, aggregates });
         Ok(())
@@ -234,7 +257,7 @@ impl SelectPlan {
             None => self.projection.iter_mut().for_each(|column| column.expr.remap_columns(&position)),
             Some(aggregation) => {
                 aggregation.keys.iter_mut().for_each(|key| key.remap_columns(&position));
-                for argument in aggregation.aggregates.iter_mut().filter_map(|aggregate| aggregate.argument.as_mut()) {
+                for argument in aggregation.aggregates.iter_mut().flat_map(Aggregate::expressions_mut) {
                     argument.remap_columns(&position);
                 }
             }
@@ -253,26 +276,39 @@ impl SelectPlan {
             .residual
             .iter()
             .chain(keys)
-            .chain(aggregates.iter().filter_map(|aggregate| aggregate.argument.as_ref()))
+            .chain(aggregates.iter().flat_map(Aggregate::expressions))
             .chain(projection.iter().map(|column| &column.expr))
     }
 }
 
-/// Turns an expression over the scan into one over groups: keys first, aggregates after them.
-fn over_groups(expr: &mut Expr, keys: &[Expr], name: &str) -> Result<()> {
-    if let Some(key) = keys.iter().position(|key| key == expr) {
-        *expr = Expr::Column(key, expr.data_type());
-        return Ok(());
-    }
-    match expr {
-        Expr::Aggregate(index, data_type) => {
-            *expr = Expr::Column(keys.len() + *index, data_type.clone());
-            Ok(())
+/// The columns of groups: keys first, aggregates after them, then what is filled.
+#[derive(Clone, Copy)]
+struct GroupColumns<'a> {
+    keys: &'a [Expr],
+    aggregates: usize,
+}
+
+impl GroupColumns<'_> {
+    /// Turns an expression over the scan into one over groups.
+    fn replace(self, expr: &mut Expr, name: &str) -> Result<()> {
+        if let Some(key) = self.keys.iter().position(|key| key == expr) {
+            *expr = Expr::Column(key, expr.data_type());
+            return Ok(());
         }
-        Expr::Column(..) => Err(Error::plan(format!(
-            "'{name}' uses a column outside GROUP BY: add it to GROUP BY or put it into an aggregate"
-        ))),
-        expr => expr.for_each_child_mut(|child| over_groups(child, keys, name)),
+        match expr {
+            Expr::Aggregate(index, data_type) => {
+                *expr = Expr::Column(self.keys.len() + *index, data_type.clone());
+                Ok(())
+            }
+            Expr::Fill(index, data_type) => {
+                *expr = Expr::Column(self.keys.len() + self.aggregates + *index, data_type.clone());
+                Ok(())
+            }
+            Expr::Column(..) => Err(Error::plan(format!(
+                "'{name}' uses a column outside GROUP BY: add it to GROUP BY or put it into an aggregate"
+            ))),
+            expr => expr.for_each_child_mut(|child| self.replace(child, name)),
+        }
     }
 }
 

@@ -116,11 +116,11 @@ fn parse_reset(parser: &mut Parser<'_>) -> Result<Vec<TableAction>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parser::parse_statement;
+    use super::super::parser::parse_text;
     use super::*;
 
     fn actions(sql: &str) -> Vec<TableAction> {
-        match parse_statement(sql).unwrap() {
+        match parse_text(sql).unwrap() {
             Statement::AlterTable(alter) => alter.actions,
             other => panic!("{other:?}"),
         }
@@ -155,7 +155,7 @@ mod tests {
             ("alter table t rename c d", "TO"),
             ("alter table t alter c double", "TYPE"),
         ] {
-            let message = parse_statement(sql).unwrap_err().to_string().to_lowercase();
+            let message = parse_text(sql).unwrap_err().to_string().to_lowercase();
             assert!(message.contains(&part.to_lowercase()), "{sql}: {message}");
         }
     }

@@ -81,24 +81,23 @@ fn parse_flag(parser: &mut Parser<'_>) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parser::parse_statement;
+    use super::super::parser::parse_text;
     use super::*;
 
     #[test]
     fn all_forms_are_read() {
         let Statement::CopyFrom { table, path, options } =
-            parse_statement("copy cpu from 'x.csv' with (format CSV, header)").unwrap()
+            parse_text("copy cpu from 'x.csv' with (format CSV, header)").unwrap()
         else {
             panic!()
         };
         assert_eq!((table.name.as_str(), path.as_str()), ("cpu", "x.csv"));
         assert_eq!((options.format.as_deref(), options.header), (Some("csv"), Some(true)));
-        let copy =
-            parse_statement("copy (select * from cpu where a = ')') to 'x.parquet' (delimiter ';', header false)");
+        let copy = parse_text("copy (select * from cpu where a = ')') to 'x.parquet' (delimiter ';', header false)");
         let Statement::CopyTo { source: CopySource::Query(_), options, .. } = copy.unwrap() else { panic!() };
         assert_eq!((options.delimiter, options.header), (Some(';'), Some(false)));
         assert!(matches!(
-            parse_statement("copy cpu to 'x.csv'").unwrap(),
+            parse_text("copy cpu to 'x.csv'").unwrap(),
             Statement::CopyTo { source: CopySource::Table(_), .. }
         ));
     }
@@ -108,7 +107,7 @@ mod tests {
         for sql in
             ["copy t", "copy t from x", "copy (select 1) from 'x'", "copy t to 'x' (nonsense 1)", "copy t to 'x' with"]
         {
-            assert!(parse_statement(sql).is_err(), "{sql}");
+            assert!(parse_text(sql).is_err(), "{sql}");
         }
     }
 }

@@ -290,11 +290,11 @@ pub(super) fn parse_retention(value: &str) -> Result<Option<i64>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parser::parse_statement;
+    use super::super::parser::parse_text;
     use super::*;
 
     fn spec(sql: &str) -> TableSpec {
-        match parse_statement(sql).unwrap() {
+        match parse_text(sql).unwrap() {
             Statement::CreateTable { spec, .. } => *spec,
             other => panic!("{other:?}"),
         }
@@ -335,7 +335,7 @@ mod tests {
             ("create table t as select 1", "INSERT INTO"),
             ("create table t (time timestamp tag tag)", "one marker"),
         ] {
-            let message = parse_statement(sql).unwrap_err().to_string();
+            let message = parse_text(sql).unwrap_err().to_string();
             assert!(message.contains(part), "{sql}: {message}");
         }
     }

@@ -42,7 +42,7 @@ fn unsupported() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parser::parse_statement;
+    use super::super::parser::parse_text;
     use super::*;
 
     #[test]
@@ -53,11 +53,11 @@ mod tests {
             ("truncate table t", false),
             ("truncate t", false),
         ] {
-            let Statement::Delete(delete) = parse_statement(sql).unwrap() else { panic!("{sql}") };
+            let Statement::Delete(delete) = parse_text(sql).unwrap() else { panic!("{sql}") };
             assert_eq!((delete.table.name.as_str(), delete.condition.is_some()), ("t", has_condition));
         }
         for sql in ["delete from t using u", "delete from t, u", "delete from t limit 1", "delete from t as x"] {
-            assert!(matches!(parse_statement(sql), Err(Error::Unsupported { .. } | Error::Parse { .. })), "{sql}");
+            assert!(matches!(parse_text(sql), Err(Error::Unsupported { .. } | Error::Parse { .. })), "{sql}");
         }
     }
 }

@@ -6,16 +6,22 @@ mod create_table;
 mod delete;
 mod interval;
 mod parser;
+mod series_syntax;
+mod size;
 mod split;
 mod statement;
 
 pub(crate) use interval::{parse_interval, parse_timestamp};
 #[cfg(test)]
 pub(crate) use parser::parse_condition;
+#[cfg(feature = "datafusion")]
+pub(crate) use parser::syntax_error;
 pub(crate) use parser::{fold_ident, parse_statement, table_name};
+#[cfg(feature = "datafusion")]
+pub(crate) use series_syntax::ASOF_CALL;
 pub(crate) use split::split_statements;
 pub(crate) use statement::{
-    AlterTable, ColumnAddition, Delete, Insert, InsertSource, Statement, TableAction, TableName,
+    AlterTable, ColumnAddition, Delete, Insert, InsertSource, SYSTEM_NAMESPACE, Statement, TableAction, TableName,
 };
 #[cfg(feature = "files")]
 pub(crate) use statement::{CopyOptions, CopySource};

@@ -7,38 +7,29 @@ use sqlparser::ast::{Ident, ObjectName, Query, SetExpr, Statement as SqlStatemen
 use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use sqlparser::tokenizer::{Token, Tokenizer};
 
+use super::size::{check_bytes, check_tokens};
 use super::statement::{Insert, InsertSource, Statement, TableName};
-use super::{alter_table, copy, create_table, delete};
+use super::{alter_table, copy, create_table, delete, series_syntax};
 use crate::error::{Error, Result};
+use crate::options::SqlLimits;
 
 /// The dialect of every statement, the one that DataFusion uses by default.
 static DIALECT: GenericDialect = GenericDialect {};
 
-/// Deeper nesting than this is refused before the stack is in danger; `sqlparser` counts parser calls, not brackets.
-const RECURSION_LIMIT: usize = 50;
-
-/// Weight of operators that may follow each other without a comma between them. A chain such as `a OR b OR ...` nests as
-/// deeply as it is long, without a recursion of the parser. Binary operators are walked without recursion later on and
-/// weigh 1; what is walked by recursion weighs [`RECURSIVE_WEIGHT`], so that 40 of it may stand in a row.
-const CHAIN_MAX: usize = 1_000;
-
-/// See [`CHAIN_MAX`].
-const RECURSIVE_WEIGHT: usize = 25;
-
-/// The weight of `IS`, `IN`, `LIKE` and `BETWEEN`: walked by recursion when they follow each other, which they hardly
-/// ever do, but common between `AND` and `OR`.
-const POSTFIX_WEIGHT: usize = 4;
-
 /// Parses exactly one statement, perhaps with a semicolon at its end.
 ///
 /// # Errors
-/// `Parse` for text that is no statement, or more than one.
-pub(crate) fn parse_statement(sql: &str) -> Result<Statement> {
+/// `Parse` for text that is no statement, or more than one; `LimitExceeded`.
+pub(crate) fn parse_statement(sql: &str, limits: &SqlLimits) -> Result<Statement> {
+    check_bytes(sql, limits)?;
     let tokens = Tokenizer::new(&DIALECT, sql).tokenize_with_location().map_err(|error| syntax_error(error.into()))?;
-    check_chains(&tokens)?;
-    let mut parser = Parser::new(&DIALECT).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
+    check_tokens(&tokens, limits)?;
+    let tokens = series_syntax::rewrite(tokens)?;
+    // `sqlparser` counts calls of the parser, not brackets.
+    let depth_max = limits.depth_max.min(SqlLimits::DEPTH_CAP);
+    let mut parser = Parser::new(&DIALECT).with_recursion_limit(depth_max).with_tokens_with_locations(tokens);
     while parser.consume_token(&Token::SemiColon) {}
     if parser.peek_token().token == Token::EOF {
         return Err(Error::Parse { message: "the statement is empty".into() });
@@ -52,51 +43,6 @@ pub(crate) fn parse_statement(sql: &str) -> Result<Statement> {
         return expected(&parser, "the end of the statement (one statement at a time)");
     }
     Ok(statement)
-}
-
-/// Refuses chains of operators that would nest too deeply.
-fn check_chains(tokens: &[TokenWithSpan]) -> Result<()> {
-    let mut chain = 0;
-    // The counts at which the open parentheses stand: what is inside goes deeper from there, and a comma inside ends
-    // nothing outside.
-    let mut outer: Vec<usize> = Vec::new();
-    for token in tokens {
-        chain += match &token.token {
-            Token::LParen => {
-                outer.push(chain);
-                0
-            }
-            Token::RParen => {
-                chain = outer.pop().unwrap_or(chain);
-                0
-            }
-            Token::Comma | Token::SemiColon => {
-                chain = outer.last().copied().unwrap_or(0);
-                0
-            }
-            Token::Word(word) => match word.keyword {
-                Keyword::AND | Keyword::OR => 1,
-                Keyword::IS | Keyword::IN | Keyword::LIKE | Keyword::ILIKE | Keyword::BETWEEN => POSTFIX_WEIGHT,
-                Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::JOIN => RECURSIVE_WEIGHT,
-                _ => 0,
-            },
-            Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::Mod | Token::StringConcat => 1,
-            Token::Eq | Token::Neq | Token::Lt | Token::LtEq | Token::Gt | Token::GtEq => 1,
-            Token::DoubleColon | Token::LBracket => RECURSIVE_WEIGHT,
-            Token::Whitespace(_)
-            | Token::Period
-            | Token::Number(..)
-            | Token::SingleQuotedString(_)
-            | Token::Placeholder(_)
-            | Token::EOF => 0,
-            _ => POSTFIX_WEIGHT,
-        };
-        if chain > CHAIN_MAX {
-            let message = "too many operators in a row: use IN (...), or load the values into a table".into();
-            return Err(Error::Parse { message });
-        }
-    }
-    Ok(())
 }
 
 fn parse_one(parser: &mut Parser<'_>) -> Result<Statement> {
@@ -154,7 +100,12 @@ fn parse_query(parser: &mut Parser<'_>) -> Result<Box<Query>> {
 
 fn parse_explain(parser: &mut Parser<'_>) -> Result<Statement> {
     parser.next_token();
-    if word_at(parser, 0, "ANALYZE") || word_at(parser, 0, "VERBOSE") || word_at(parser, 0, "FORMAT") {
+    let is_analyze = word_at(parser, 0, "ANALYZE");
+    if is_analyze && !word_at(parser, 1, "VERBOSE") && !word_at(parser, 1, "FORMAT") {
+        parser.next_token();
+        return parse_query(parser).map(Statement::Analyze);
+    }
+    if is_analyze || word_at(parser, 0, "VERBOSE") || word_at(parser, 0, "FORMAT") {
         let option = parser.peek_token().token;
         return Ok(Statement::Other { what: format!("'EXPLAIN {option}'") });
     }
@@ -278,6 +229,12 @@ pub(super) fn parse_option_value(parser: &mut Parser<'_>) -> Result<String> {
     }
 }
 
+/// Parses one statement under the default limits.
+#[cfg(test)]
+pub(super) fn parse_text(sql: &str) -> Result<Statement> {
+    parse_statement(sql, &SqlLimits::default())
+}
+
 /// Parses a bare expression.
 #[cfg(test)]
 pub(crate) fn parse_condition(text: &str) -> Result<sqlparser::ast::Expr> {
@@ -285,12 +242,15 @@ pub(crate) fn parse_condition(text: &str) -> Result<sqlparser::ast::Expr> {
 }
 
 /// A parser's complaint in our words.
-pub(super) fn syntax_error(error: ParserError) -> Error {
-    let message = match error {
-        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
-        ParserError::RecursionLimitExceeded => "the statement is nested too deeply".into(),
-    };
-    Error::Parse { message }
+pub(crate) fn syntax_error(error: ParserError) -> Error {
+    match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => Error::Parse { message },
+        ParserError::RecursionLimitExceeded => Error::LimitExceeded {
+            what: "the depth of the statement (sql.depth_max)",
+            limit: SqlLimits::DEPTH_CAP as u64,
+            hint: "nest fewer brackets and subqueries, for instance by WITH",
+        },
+    }
 }
 
 #[cfg(test)]
@@ -299,11 +259,11 @@ mod tests {
 
     #[test]
     fn one_statement_is_one_statement() {
-        assert!(matches!(parse_statement("select 1;").unwrap(), Statement::Query(_)));
-        assert!(matches!(parse_statement(" show tables ").unwrap(), Statement::ShowTables));
-        assert!(matches!(parse_statement("explain select 1").unwrap(), Statement::Explain(_)));
+        assert!(matches!(parse_text("select 1;").unwrap(), Statement::Query(_)));
+        assert!(matches!(parse_text(" show tables ").unwrap(), Statement::ShowTables));
+        assert!(matches!(parse_text("explain select 1").unwrap(), Statement::Explain(_)));
         for sql in ["", ";", "select 1; select 2", "selec 1 from", "drop table", "show tables x", "insert into t"] {
-            match parse_statement(sql) {
+            match parse_text(sql) {
                 Err(Error::Parse { .. }) | Ok(Statement::Other { .. }) => {}
                 other => panic!("{sql}: {other:?}"),
             }
@@ -312,15 +272,15 @@ mod tests {
 
     #[test]
     fn a_word_that_begins_no_statement_is_a_syntax_error() {
-        let message = parse_statement("selec 1").unwrap_err().to_string();
+        let message = parse_text("selec 1").unwrap_err().to_string();
         assert!(message.starts_with("syntax error") && message.contains("selec"), "{message}");
     }
 
     #[test]
     fn names_fold_to_lower_case_unless_quoted() {
-        let Statement::Describe(name) = parse_statement("DESC Prod.\"Cpu\"").unwrap() else { panic!() };
+        let Statement::Describe(name) = parse_text("DESC Prod.\"Cpu\"").unwrap() else { panic!() };
         assert_eq!((name.namespace.as_deref(), name.name.as_str()), (Some("prod"), "Cpu"));
-        let Statement::DropTable { names, if_exists } = parse_statement("drop table if exists A, b").unwrap() else {
+        let Statement::DropTable { names, if_exists } = parse_text("drop table if exists A, b").unwrap() else {
             panic!()
         };
         assert!(if_exists && names[0].name == "a" && names[0].written == "A");
@@ -329,27 +289,26 @@ mod tests {
     #[test]
     fn deep_nesting_is_an_error_and_no_overflow() {
         let sql = format!("select {}1{}", "(".repeat(100_000), ")".repeat(100_000));
-        assert!(matches!(parse_statement(&sql), Err(Error::Parse { .. })));
+        assert!(matches!(parse_text(&sql), Err(Error::LimitExceeded { .. })));
         for (operator, terms) in [("+", 100_000), (" or ", 100_000), ("::int", 100_000)] {
             let sql = format!("select 1{}", format!("{operator}1").repeat(terms));
-            assert!(matches!(parse_statement(&sql), Err(Error::Parse { .. })), "{operator}");
+            assert!(matches!(parse_text(&sql), Err(Error::LimitExceeded { .. })), "{operator}");
         }
-        let long_enough = format!("select 1{}", " or 1 = 1".repeat(CHAIN_MAX / 2));
-        assert!(parse_statement(&long_enough).is_ok());
+        let long_enough = format!("select 1{}", " or 1 = 1".repeat(SqlLimits::CHAIN_CAP / 2));
+        assert!(parse_text(&long_enough).is_ok());
         let values = format!("insert into t values {}", "(-1, 2),".repeat(10_000));
-        assert!(parse_statement(values.trim_end_matches(',')).is_ok());
+        assert!(parse_text(values.trim_end_matches(',')).is_ok());
     }
 
     #[test]
     fn insert_takes_values_or_a_query() {
-        let Statement::Insert(insert) =
-            parse_statement("insert into t (Time, \"Host\") values (1, 'a'), (2, 'b')").unwrap()
+        let Statement::Insert(insert) = parse_text("insert into t (Time, \"Host\") values (1, 'a'), (2, 'b')").unwrap()
         else {
             panic!()
         };
         assert_eq!(insert.columns, ["time", "Host"]);
         assert!(matches!(&insert.source, InsertSource::Values(rows) if rows.len() == 2));
-        let Statement::Insert(insert) = parse_statement("insert into t select * from s").unwrap() else { panic!() };
+        let Statement::Insert(insert) = parse_text("insert into t select * from s").unwrap() else { panic!() };
         assert!(matches!(insert.source, InsertSource::Query(_)));
     }
 }

@@ -6,6 +6,9 @@ use lynxstore_storage::engine::TableChange;
 use lynxstore_storage::types::{FieldType, TableSpec};
 use sqlparser::ast::{Expr, Query};
 
+/// The namespace of the tables in which the database tells of itself.
+pub(crate) const SYSTEM_NAMESPACE: &str = "system";
+
 /// One statement.
 #[derive(Debug, Clone)]
 pub(crate) enum Statement {
@@ -13,6 +16,8 @@ pub(crate) enum Statement {
     Query(Box<Query>),
     /// `EXPLAIN` of a query.
     Explain(Box<Query>),
+    /// `EXPLAIN ANALYZE` of a query: it is run too.
+    Analyze(Box<Query>),
     /// `CREATE TABLE`.
     CreateTable {
         /// The declaration; its namespace is that of the options unless named.

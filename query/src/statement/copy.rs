@@ -62,7 +62,10 @@ impl Run<'_> {
             CopySource::Table(table) => {
                 let namespace = self.namespace(table);
                 let name = self.table(&self.shared.engine.snapshot(), table)?.schema().name.clone();
-                match crate::sql::parse_statement(&format!("SELECT * FROM {}.{}", quoted(namespace), quoted(&name)))? {
+                match crate::sql::parse_statement(
+                    &format!("SELECT * FROM {}.{}", quoted(namespace), quoted(&name)),
+                    &self.shared.options.sql,
+                )? {
                     crate::sql::Statement::Query(query) => query,
                     _ => return Err(Error::execution("a table became another statement")),
                 }

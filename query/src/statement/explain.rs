@@ -1,6 +1,6 @@
 //! `EXPLAIN`: which way a query takes, what prunes it, and how it is grouped.
 
-use lynxstore_storage::snapshot::TableSnapshot;
+use lynxstore_storage::snapshot::{ScanSources, TableSnapshot};
 use lynxstore_storage::types::{TableSchema, TimeRange};
 use sqlparser::ast::Query;
 
@@ -35,10 +35,10 @@ impl Run<'_> {
         query: &Query,
         _reason: Error,
     ) -> Result<Vec<String>> {
-        use crate::datafusion::{RunOptions, SqlInput, explain};
+        use crate::datafusion::{SqlInput, explain};
 
-        let options = RunOptions::new(&self.shared.options, &self.shared.engine);
-        let text = explain(snapshot, SqlInput::Query(Box::new(query.clone())), self.params, &options)?;
+        let input = SqlInput::Query(Box::new(query.clone()));
+        let text = explain(snapshot, input, self.params, &self.run_options(), &self.cancellation)?;
         Ok(text.lines().map(|line| format!("  {line}")).collect())
     }
 
@@ -53,7 +53,7 @@ impl Run<'_> {
     }
 }
 
-fn describe((plan, table): &Planned, context: &ExecContext<'_>) -> Result<Vec<String>> {
+pub(super) fn describe((plan, table): &Planned, context: &ExecContext<'_>) -> Result<Vec<String>> {
     let mut lines = vec!["route: vectorized".to_owned()];
     if let Some(table) = table {
         describe_scan(plan, table, &mut lines)?;
@@ -101,6 +101,7 @@ fn describe_scan(plan: &SelectPlan, table: &TableSnapshot, lines: &mut Vec<Strin
     lines.push(format!("table: {}.{}", schema.namespace, schema.name));
     lines.push(format!("time: {}", describe_range(plan.filter.range)));
     lines.push(format!("series: {} of {}", set.len(), all.len()));
+    lines.push(describe_sources(&set.sources()));
     for tag in &plan.filter.tags {
         let name = &schema.tags[tag.tag].name;
         lines.push(match &tag.equals {
@@ -121,11 +122,29 @@ fn describe_scan(plan: &SelectPlan, table: &TableSnapshot, lines: &mut Vec<Strin
     Ok(())
 }
 
-fn describe_range(range: TimeRange) -> String {
-    let time = |time_ns: i64| {
-        arrow::temporal_conversions::timestamp_ns_to_datetime(time_ns)
-            .map_or_else(|| time_ns.to_string(), |t| t.to_string())
+/// Where the rows of a scan come from.
+pub(super) fn describe_sources(sources: &ScanSources) -> String {
+    let partitions = match sources.partition_starts_ns.as_slice() {
+        [] => "no partition".to_owned(),
+        [only] => format!("the partition from {}", describe_time(*only)),
+        [first, .., last] => format!(
+            "{} partitions from {} to {}",
+            sources.partition_starts_ns.len(),
+            describe_time(*first),
+            describe_time(*last)
+        ),
     };
+    let (segments, all, rows) = (sources.segments, sources.table_segments, sources.memory_rows);
+    format!("sources: {partitions}, {segments} of {all} segments, {rows} rows in memory")
+}
+
+fn describe_time(time_ns: i64) -> String {
+    arrow::temporal_conversions::timestamp_ns_to_datetime(time_ns)
+        .map_or_else(|| time_ns.to_string(), |time| time.to_string())
+}
+
+fn describe_range(range: TimeRange) -> String {
+    let time = describe_time;
     match (range.start_ns, range.end_ns) {
         _ if range.is_empty() => "nothing, the conditions exclude each other".into(),
         (i64::MIN, i64::MAX) => "all".into(),

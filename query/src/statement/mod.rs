@@ -1,10 +1,13 @@
 //! Statements: what each does with the engine, and which part of the system runs a query.
 
 mod alter_table;
+mod analyze;
 #[cfg(feature = "files")]
 mod copy;
 mod delete;
 mod explain;
+#[cfg(feature = "datafusion")]
+mod filled_tables;
 mod insert;
 mod prepared;
 mod query_engine;
@@ -12,12 +15,24 @@ mod schema;
 mod select;
 
 #[cfg(test)]
+mod analyze_tests;
+#[cfg(test)]
+#[cfg(feature = "datafusion")]
+mod counter_tests;
+#[cfg(test)]
+#[cfg(feature = "datafusion")]
 mod differential;
+#[cfg(test)]
+mod limit_tests;
+#[cfg(test)]
+mod prepared_tests;
 #[cfg(test)]
 mod rollup_tests;
 #[cfg(test)]
+mod series_tests;
+#[cfg(test)]
 mod tests;
 
-pub use prepared::PreparedStatement;
+pub use prepared::{PreparedStatement, StatementDescription};
 pub use query_engine::QueryEngine;
 pub use schema::sql_type;

@@ -1,14 +1,17 @@
 //! The entry point: SQL text in, Arrow batches out.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use lynxstore_storage::engine::Engine;
 use lynxstore_storage::snapshot::{Snapshot, TableSnapshot};
 
 use super::prepared::PreparedStatement;
+use crate::cancellation::Cancellation;
 use crate::error::Result;
 use crate::exec::{ExecContext, Workers};
-use crate::options::{Cancellation, QueryOptions};
+use crate::memory::MemoryAccount;
+use crate::options::QueryOptions;
 use crate::output::QueryOutput;
 use crate::scalar::Scalar;
 use crate::sql::{self, Statement, TableName};
@@ -24,7 +27,7 @@ pub struct QueryEngine {
 pub(super) struct Shared {
     pub(super) engine: Arc<Engine>,
     pub(super) options: QueryOptions,
-    workers: Workers,
+    pub(super) workers: Arc<Workers>,
 }
 
 /// One run of a statement.
@@ -32,13 +35,16 @@ pub(super) struct Run<'a> {
     pub(super) shared: &'a Shared,
     /// Values of `$1`, `$2` and so on.
     pub(super) params: &'a [Scalar],
-    pub(super) cancellation: &'a Cancellation,
+    pub(super) cancellation: Cancellation,
+    pub(super) memory: Arc<MemoryAccount>,
+    /// What parsing took.
+    pub(super) parse_time: Duration,
 }
 
 impl QueryEngine {
     /// A query engine over a storage engine.
     pub fn new(engine: Arc<Engine>, options: QueryOptions) -> Self {
-        Self { shared: Arc::new(Shared { engine, options, workers: Workers::default() }) }
+        Self { shared: Arc::new(Shared { engine, options, workers: Arc::default() }) }
     }
 
     /// The options that statements run with.
@@ -60,9 +66,10 @@ impl QueryEngine {
     /// # Errors
     /// As [`QueryEngine::execute`], and `Cancelled`.
     pub fn execute_with(&self, sql: &str, params: &[Scalar], cancellation: &Cancellation) -> Result<QueryOutput> {
-        let statement = sql::parse_statement(sql)?;
-        let run = Run { shared: &self.shared, params, cancellation };
-        run.execute(&statement, sql)
+        let start = Instant::now();
+        let statement = sql::parse_statement(sql, &self.shared.options.sql)?;
+        let parse_time = start.elapsed();
+        Run { parse_time, ..Run::new(&self.shared, params, cancellation) }.execute(&statement, sql)
     }
 
     /// Parses a statement once, to be run many times.
@@ -82,12 +89,27 @@ impl QueryEngine {
     }
 }
 
+impl<'a> Run<'a> {
+    /// A run that begins now.
+    pub(super) fn new(shared: &'a Shared, params: &'a [Scalar], cancellation: &Cancellation) -> Self {
+        let cancellation = cancellation.within(shared.options.time_max);
+        Self {
+            shared,
+            params,
+            cancellation,
+            memory: MemoryAccount::new(shared.options.memory_bytes_max),
+            parse_time: Duration::ZERO,
+        }
+    }
+}
+
 impl Run<'_> {
     /// Runs a parsed statement; `sql` is its text, for DataFusion.
     pub(super) fn execute(&self, statement: &Statement, sql: &str) -> Result<QueryOutput> {
         match statement {
-            Statement::Query(query) => self.select(query, sql, None),
+            Statement::Query(query) => self.select(query, None),
             Statement::Explain(query) => self.explain(query),
+            Statement::Analyze(query) => self.analyze(query),
             Statement::CreateTable { spec, if_not_exists } => self.create_table(spec, *if_not_exists),
             Statement::DropTable { names, if_exists } => self.drop_tables(names, *if_exists),
             Statement::AlterTable(alter) => self.alter_table(alter),
@@ -142,6 +164,12 @@ impl Run<'_> {
 
     /// The surroundings of an execution.
     pub(super) fn context(&self) -> ExecContext<'_> {
-        ExecContext { options: &self.shared.options, workers: &self.shared.workers, cancellation: self.cancellation }
+        ExecContext {
+            options: &self.shared.options,
+            workers: &self.shared.workers,
+            cancellation: &self.cancellation,
+            memory: &self.memory,
+            trace: None,
+        }
     }
 }

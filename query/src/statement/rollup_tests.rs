@@ -310,5 +310,9 @@ fn explain_says_when_rollups_stand_in_for_rows() {
         ("SELECT max(b) FROM t", false),
     ] {
         assert_eq!(fixture.rollup_line(sql).is_some(), is_used, "{sql}");
+        let output = fixture.with.execute(&format!("EXPLAIN ANALYZE {sql}")).unwrap();
+        let lines = output.batches[0].column(0).as_string::<i32>();
+        let has_read = lines.iter().flatten().any(|line| line.starts_with("rollups read: ") && !line.contains(": 0,"));
+        assert_eq!(has_read, is_used, "{sql}");
     }
 }

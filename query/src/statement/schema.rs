@@ -10,8 +10,7 @@ use lynxstore_storage::types::{FieldType, TableSpec};
 use super::query_engine::Run;
 use crate::error::{Error, Result};
 use crate::output::QueryOutput;
-use crate::sql::TableName;
-use crate::system;
+use crate::sql::{SYSTEM_NAMESPACE, TableName};
 
 impl Run<'_> {
     /// `CREATE TABLE`.
@@ -20,7 +19,7 @@ impl Run<'_> {
         if spec.namespace.is_empty() {
             spec.namespace.clone_from(&self.shared.options.namespace);
         }
-        if spec.namespace == system::NAMESPACE {
+        if spec.namespace == SYSTEM_NAMESPACE {
             return Err(Error::plan("the namespace 'system' is that of the system tables: choose another one"));
         }
         match self.shared.engine.create_table(&spec) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arrow::datatypes::{DataType, SchemaRef};
 use lynxstore_storage::snapshot::{Snapshot, TableSnapshot};
 use parking_lot::Mutex;
 use sqlparser::ast::Query;
@@ -11,27 +12,22 @@ use super::query_engine::Run;
 use crate::error::{Error, Result};
 use crate::exec::run_select;
 use crate::output::{QueryOutput, Route};
-use crate::plan::{SelectPlan, bind_query, query_table};
-use crate::system;
+use crate::plan::{SelectPlan, bind_query, check_parameters, parameter_types, placeholders, query_table};
+use crate::sql::SYSTEM_NAMESPACE;
 
 /// A plan with the table that it runs on.
 pub(super) type Planned = (Arc<SelectPlan>, Option<TableSnapshot>);
 
 impl Run<'_> {
-    /// Runs a query; `sql` is its text. `kept` holds a plan from one run to the next.
-    pub(super) fn select(
-        &self,
-        query: &Query,
-        sql: &str,
-        kept: Option<&Mutex<Option<Arc<SelectPlan>>>>,
-    ) -> Result<QueryOutput> {
+    /// Runs a query. `kept` holds a plan from one run to the next.
+    pub(super) fn select(&self, query: &Query, kept: Option<&Mutex<Option<Arc<SelectPlan>>>>) -> Result<QueryOutput> {
         let snapshot = self.shared.engine.snapshot();
         let vectorized = self.plan(query, &snapshot, kept).and_then(|(plan, table)| {
             let batches = run_select(&plan, table.as_ref(), &self.context())?;
             Ok(QueryOutput { schema: Arc::clone(&plan.schema), batches, rows_affected: None, route: Route::Vectorized })
         });
         match vectorized {
-            Err(error @ Error::Unsupported { .. }) => self.datafusion(&snapshot, sql, error),
+            Err(error @ Error::Unsupported { .. }) => self.general_query(&snapshot, query, error),
             result => result,
         }
     }
@@ -44,7 +40,7 @@ impl Run<'_> {
         kept: Option<&Mutex<Option<Arc<SelectPlan>>>>,
     ) -> Result<Planned> {
         let table = match query_table(query)? {
-            Some(name) if self.namespace(&name) == system::NAMESPACE => {
+            Some(name) if self.namespace(&name) == SYSTEM_NAMESPACE => {
                 return Err(Error::unsupported("a query of a system table"));
             }
             Some(name) => Some(self.table(snapshot, &name)?),
@@ -61,6 +57,9 @@ impl Run<'_> {
         {
             return Ok((Arc::clone(plan), table));
         }
+        if !self.params.is_empty() {
+            check_parameters(&parameter_types(query, schema)?, self.params)?;
+        }
         let plan = Arc::new(bind_query(query, schema, self.params, now_ns())?);
         if let Some(kept) = kept
             && !plan.uses_now
@@ -70,9 +69,55 @@ impl Run<'_> {
         Ok((plan, table))
     }
 
+    /// The types of the parameters of a query, and the columns of its result.
+    pub(super) fn describe_query(&self, query: &Query) -> Result<(Vec<Option<DataType>>, SchemaRef)> {
+        let snapshot = self.shared.engine.snapshot();
+        match self.describe_vectorized(query, &snapshot) {
+            Err(error @ Error::Unsupported { .. }) => self.describe_datafusion(&snapshot, query, error),
+            described => described,
+        }
+    }
+
+    fn describe_vectorized(&self, query: &Query, snapshot: &Snapshot) -> Result<(Vec<Option<DataType>>, SchemaRef)> {
+        let table = match query_table(query)? {
+            Some(name) if self.namespace(&name) == SYSTEM_NAMESPACE => {
+                return Err(Error::unsupported("a query of a system table"));
+            }
+            Some(name) => Some(self.table(snapshot, &name)?),
+            None => None,
+        };
+        let schema = table.as_ref().map(TableSnapshot::schema);
+        let types = parameter_types(query, schema)?;
+        let plan = bind_query(query, schema, &placeholders(&types), now_ns())?;
+        Ok((types, plan.schema))
+    }
+
+    #[cfg(feature = "datafusion")]
+    fn describe_datafusion(
+        &self,
+        snapshot: &Snapshot,
+        query: &Query,
+        _reason: Error,
+    ) -> Result<(Vec<Option<DataType>>, SchemaRef)> {
+        use crate::datafusion::{SqlInput, describe};
+
+        let input = SqlInput::Query(Box::new(query.clone()));
+        describe(snapshot, input, &self.run_options(), &self.cancellation)
+    }
+
+    #[cfg(not(feature = "datafusion"))]
+    fn describe_datafusion(
+        &self,
+        _snapshot: &Snapshot,
+        _query: &Query,
+        reason: Error,
+    ) -> Result<(Vec<Option<DataType>>, SchemaRef)> {
+        Err(reason)
+    }
+
     /// Runs a query that is part of another statement.
     pub(super) fn nested_select(&self, query: &Query) -> Result<QueryOutput> {
-        self.select(query, &query.to_string(), None)
+        self.select(query, None)
     }
 
     /// A statement of which only DataFusion may make sense.
@@ -84,15 +129,44 @@ impl Run<'_> {
         self.datafusion(&self.shared.engine.snapshot(), sql, unsupported)
     }
 
+    /// Hands a query to DataFusion, or fails with the reason why the vectorized executor did not take it.
+    #[cfg(feature = "datafusion")]
+    fn general_query(&self, snapshot: &Snapshot, query: &Query, reason: Error) -> Result<QueryOutput> {
+        use crate::datafusion::{SqlInput, run};
+
+        tracing::debug!(%reason, "the query goes to DataFusion");
+        let mut query = Box::new(query.clone());
+        let tables = self.replace_filled(&mut query, snapshot, &reason)?;
+        let options = self.run_options().with_tables(tables);
+        let rows = run(snapshot, SqlInput::Query(query), self.params, &options, &self.cancellation)?;
+        Ok(QueryOutput { schema: rows.schema, batches: rows.batches, rows_affected: None, route: Route::DataFusion })
+    }
+
+    /// Fails with the reason why the vectorized executor did not take a query.
+    #[cfg(not(feature = "datafusion"))]
+    fn general_query(&self, _snapshot: &Snapshot, _query: &Query, reason: Error) -> Result<QueryOutput> {
+        Err(reason)
+    }
+
     /// Hands a statement to DataFusion, or fails with the reason why the vectorized executor did not take it.
     #[cfg(feature = "datafusion")]
     pub(super) fn datafusion(&self, snapshot: &Snapshot, sql: &str, reason: Error) -> Result<QueryOutput> {
-        use crate::datafusion::{RunOptions, SqlInput, run};
+        use crate::datafusion::{SqlInput, run};
 
         tracing::debug!(%reason, "the statement goes to DataFusion");
-        let options = RunOptions::new(&self.shared.options, &self.shared.engine);
-        let rows = run(snapshot, SqlInput::Text(sql.to_owned()), self.params, &options, self.cancellation)?;
+        let input = SqlInput::Text(sql.to_owned());
+        let rows = run(snapshot, input, self.params, &self.run_options(), &self.cancellation)?;
         Ok(QueryOutput { schema: rows.schema, batches: rows.batches, rows_affected: None, route: Route::DataFusion })
+    }
+
+    /// What DataFusion may use for this run.
+    #[cfg(feature = "datafusion")]
+    pub(super) fn run_options(&self) -> crate::datafusion::RunOptions {
+        crate::datafusion::RunOptions {
+            memory: Arc::clone(&self.memory),
+            workers: Arc::clone(&self.shared.workers),
+            ..crate::datafusion::RunOptions::new(&self.shared.options, &self.shared.engine)
+        }
     }
 
     /// Fails with the reason why the vectorized executor did not take a statement.

@@ -373,17 +373,34 @@ fn sums_of_buckets_that_cut_vectors_are_those_of_the_rows() {
         fixture.run(&format!("INSERT INTO t VALUES {}", rows.collect::<Vec<_>>().join(", ")));
     }
     fixture.engine.flush().unwrap();
-    let at = |seconds: i64| format!("TIMESTAMP '1970-01-01' + INTERVAL '{seconds} seconds'");
-    for (width, from, to) in [("1 hour", 1_234, 28_777), ("17 minutes", 0, 30_000), ("400 seconds", 4_001, 9_999)] {
+    for (width, from, to) in [
+        ("1 hour", "00:20:34", "07:59:37"),
+        ("17 minutes", "00:00:00", "08:20:00"),
+        ("400 seconds", "01:06:41", "02:46:39"),
+    ] {
         let sql = |addend: &str| {
             format!(
-                "SELECT time_bucket('{width}', time) AS b, host, sum(walk{addend}), avg(noise{addend}), sum(u{addend}) \
-                 FROM t WHERE time >= {} AND time < {} GROUP BY b, host ORDER BY b, host",
-                at(from),
-                at(to)
+                "SELECT time_bucket('{width}', time) AS b, host, sum(walk{addend}), avg(noise{addend}), sum(u) FROM t \
+                 WHERE time >= '1970-01-01 {from}' AND time < '1970-01-01 {to}' GROUP BY b, host ORDER BY b, host"
             )
         };
-        // An expression is evaluated row by row.
+        // An expression takes all aggregates of the query through a hash table, row by row.
         assert_eq!(fixture.rows(&sql("")), fixture.rows(&sql(" + 0")), "{width}");
     }
+}
+
+#[test]
+fn the_last_value_among_duplicates_is_the_greatest_of_the_last_time_in_whichever_vector_it_lies() {
+    let fixture = Fixture::new();
+    fixture.run("CREATE TABLE t (time TIMESTAMP TIME, host TEXT TAG, n BIGINT, m BIGINT) WITH (dedup = 'off')");
+    // The last time has 2,500 rows, over three vectors; the greatest value came first. `m` ends a thousand rows earlier.
+    let row = |row: i64| {
+        let m = if row < 2_500 { (7 * row).to_string() } else { "NULL".to_owned() };
+        format!("({}, 'a', {}, {m})", row.min(1_000) * 1_000_000_000, if row < 1_000 { 9_999 } else { 5_000 - row })
+    };
+    fixture.run(&format!("INSERT INTO t VALUES {}", (0..3_500).map(row).collect::<Vec<_>>().join(", ")));
+    let sql = "SELECT host, last(n), last(m) FROM t GROUP BY host";
+    assert_eq!(fixture.rows(sql), ["a|4000|17493"]);
+    fixture.engine.flush().unwrap();
+    assert_eq!(fixture.rows(sql), ["a|4000|17493"]);
 }

@@ -32,6 +32,8 @@ pub(super) fn memory(engine: &Engine) -> Result<RecordBatch> {
     let stats = engine.stats();
     let areas = [
         ("memtables", stats.memtable_bytes, Some(stats.memtable_bytes_max)),
+        ("writes", stats.writing_bytes, Some(stats.memtable_bytes_max)),
+        ("wal buffer", stats.wal_buffer_bytes, Some(stats.memtable_bytes_max)),
         ("wal files", stats.wal_bytes, None),
         ("segment files", stats.segment_bytes, None),
     ];

@@ -17,9 +17,6 @@ use lynxstore_storage::snapshot::Snapshot;
 
 use crate::error::Result;
 
-/// The namespace.
-pub(crate) const NAMESPACE: &str = "system";
-
 /// Names of the system tables.
 pub(crate) const NAMES: [&str; 9] =
     ["columns", "corruption", "memory", "partitions", "recovery", "segments", "series", "tables", "tasks"];

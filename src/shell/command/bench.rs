@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 
+use super::bench_lines;
 use crate::shell::cli::BenchArgs;
 use crate::shell::error::{CommandError, Result};
 use crate::shell::output::{Format, Rows, TableStyle};
@@ -24,7 +25,6 @@ struct Measurement {
 
 /// Measures each statement of the file.
 pub(super) fn run(args: &BenchArgs) -> Result<()> {
-    let text = std::fs::read_to_string(&args.file).map_err(|error| CommandError::io("read", &args.file, error))?;
     if !args.directory.is_dir() {
         return Err(CommandError::input(format!(
             "{} is no database: there is no such directory",
@@ -33,32 +33,42 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
     }
     let rollups = if args.no_rollups { RollupMode::Off } else { RollupMode::On };
     let database = Database::open_with(&args.directory, Options::default().rollups(rollups))?;
-    let measurements = measure_all(&database, &args.file, &text, args.runs)?;
+    let Some(file) = &args.file else {
+        bench_lines::answer_all(&database, io::stdin().lock(), io::stdout().lock())?;
+        return Ok(database.close()?);
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| CommandError::io("read", file, error))?;
+    let measurements = measure_all(&database, file, &text, args)?;
     database.close()?;
     let mut out = io::stdout().lock();
     let printed = if args.json { print_json(&measurements, &mut out) } else { print_table(&measurements, &mut out) };
     printed.and_then(|()| out.flush()).map_err(CommandError::Output)
 }
 
-fn measure_all(database: &Database, path: &Path, text: &str, runs: u32) -> Result<Vec<Measurement>> {
+fn measure_all(database: &Database, file: &Path, text: &str, args: &BenchArgs) -> Result<Vec<Measurement>> {
     let mut measurements = Vec::new();
     for (index, command) in Script::new(text).enumerate() {
-        let place = || format!("{}:{}", path.display(), command.line);
+        let place = || format!("{}:{}", file.display(), command.line);
         if command.is_dot() {
             return Err(CommandError::input("dot commands cannot be timed: statements only").at(place()));
         }
         let name = command.name().map_or_else(|| format!("q{}", index + 1), str::to_owned);
-        measurements.push(measure(database, name, command.text, runs).map_err(|error| error.at(place()))?);
+        measurements.push(measure(database, name, command.text, args).map_err(|error| error.at(place()))?);
     }
     Ok(measurements)
 }
 
-fn measure(database: &Database, name: String, sql: &str, runs: u32) -> Result<Measurement> {
-    let rows = database.query(sql)?.row_count() as u64;
-    let mut times = Vec::with_capacity(runs as usize);
-    for _ in 0..runs {
+fn measure(database: &Database, name: String, sql: &str, args: &BenchArgs) -> Result<Measurement> {
+    let prepared = if args.prepared { Some(database.prepare(sql)?) } else { None };
+    let run = || match &prepared {
+        Some(prepared) => prepared.execute(&[]).map_err(crate::Error::from),
+        None => database.query(sql),
+    };
+    let rows = run()?.row_count() as u64;
+    let mut times = Vec::with_capacity(args.runs as usize);
+    for _ in 0..args.runs {
         let start = Instant::now();
-        let output = database.query(sql)?;
+        let output = run()?;
         times.push(start.elapsed());
         drop(output);
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use super::{backup, bench, check, demo, generate, interactive, serve};
+use super::{backup, bench, check, demo, generate, generate_iot, interactive, serve};
 use crate::shell::cli::{Cli, GenerateSubject, Subcommands};
 use crate::shell::{import, terminal};
 
@@ -20,6 +20,7 @@ pub fn run() -> ExitCode {
         Some(Subcommands::Serve(args)) => serve::run(args),
         Some(Subcommands::Bench(args)) => bench::run(args),
         Some(Subcommands::Generate(GenerateSubject::Cpu(args))) => generate::run_cpu(args),
+        Some(Subcommands::Generate(GenerateSubject::Iot(args))) => generate_iot::run(args),
         Some(Subcommands::Demo(args)) => demo::run(args),
         Some(Subcommands::Backup(args)) => backup::run_backup(args),
         Some(Subcommands::Restore(args)) => backup::run_restore(args),

@@ -36,25 +36,30 @@ pub(super) fn run_cpu(args: &GenerateCpuArgs) -> Result<()> {
 }
 
 fn cpu_options(args: &GenerateCpuArgs) -> Result<CpuOptions> {
-    const HOUR_NS: f64 = 3_600e9;
-    let rows_per_host = (args.hours * HOUR_NS / args.interval as f64).round();
-    if !(1.0..=f64::from(u32::MAX)).contains(&rows_per_host) {
-        return Err(CommandError::input("--hours and --interval must make between 1 and 4,294,967,295 rows per host"));
-    }
     let options = CpuOptions {
         hosts: args.hosts,
         interval_ns: args.interval,
-        rows_per_host: rows_per_host as u32,
+        rows_per_host: steps(args.hours, args.interval, CpuOptions::default().start_ns)?,
         seed: args.seed,
         order: if args.order == Order::Time { RowOrder::Time } else { RowOrder::Host },
         values: if args.floats { ValueKind::TwoDecimals } else { ValueKind::Integer },
         ..CpuOptions::default()
     };
-    let last_offset = i64::from(options.rows_per_host).checked_mul(options.interval_ns);
-    if last_offset.and_then(|offset| offset.checked_add(options.start_ns)).is_none() {
+    Ok(options)
+}
+
+/// How many intervals the hours have.
+pub(super) fn steps(hours: f64, interval_ns: i64, start_ns: i64) -> Result<u32> {
+    const HOUR_NS: f64 = 3_600e9;
+    let steps = (hours * HOUR_NS / interval_ns as f64).round();
+    if !(1.0..=f64::from(u32::MAX)).contains(&steps) {
+        return Err(CommandError::input("--hours and --interval must make between 1 and 4,294,967,295 rows per host"));
+    }
+    let last_offset = (steps as i64).checked_mul(interval_ns);
+    if last_offset.and_then(|offset| offset.checked_add(start_ns)).is_none() {
         return Err(CommandError::input("the data would end after the year 2262, where 64-bit nanoseconds end"));
     }
-    Ok(options)
+    Ok(steps as u32)
 }
 
 /// Creates the table `name` and writes the data set into it; durable when it returns.
@@ -65,7 +70,7 @@ pub(super) fn fill(database: &Database, name: &str, options: &CpuOptions) -> Res
     };
     let spec = CPU_TAGS.iter().fold(TableSpec::new(name), |spec, tag| spec.tag(*tag));
     database.create_table(&CPU_FIELDS.iter().fold(spec, |spec, field| spec.field(*field, field_type)))?;
-    with_batches(options, |batches| {
+    with_batches(options.batches(), options.row_count(), |batches| {
         for batch in batches {
             // The flush at the end makes the rows durable; until then there is nothing to lose that could not be
             // generated again.
@@ -79,23 +84,23 @@ pub(super) fn fill(database: &Database, name: &str, options: &CpuOptions) -> Res
 /// Writes the data set to a file and returns its size.
 fn write_file(path: &Path, options: &CpuOptions) -> Result<u64> {
     let format = FileFormat::from_path(path)?;
-    with_batches(options, |batches| {
+    with_batches(options.batches(), options.row_count(), |batches| {
         Ok(files::write(path, format, WriteOptions::default(), &options.schema(), batches)?.bytes)
     })
 }
 
-/// Generates batches on another thread while `consume` takes them.
-fn with_batches<T>(
-    options: &CpuOptions,
+/// Generates batches, of about `row_count` rows in total, on another thread while `consume` takes them.
+pub(super) fn with_batches<T>(
+    mut batches: impl Iterator<Item = RecordBatch> + Send,
+    row_count: u64,
     consume: impl FnOnce(&mut dyn Iterator<Item = Result<RecordBatch>>) -> Result<T>,
 ) -> Result<T> {
     let (sender, receiver) = mpsc::sync_channel(BATCHES_WAITING);
-    let batches = options.batches();
-    let progress = Progress::rows(options.row_count());
+    let progress = Progress::rows(row_count);
     thread::scope(|scope| {
         scope.spawn(move || {
             // An error means that the consumer gave up, and it knows why.
-            let _ = batches.into_iter().try_for_each(|batch| sender.send(batch));
+            let _ = batches.try_for_each(|batch| sender.send(batch));
         });
         let mut counted = receiver.into_iter().map(|batch| {
             progress.add_rows(batch.num_rows() as u64);

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::shell::cli::ShellArgs;
 use crate::shell::editor;
@@ -31,6 +32,10 @@ pub(super) fn run(args: &ShellArgs) -> Result<()> {
     if args.allow_partial {
         options.on_damage = DamagePolicy::Skip;
     }
+    if let Some(mib) = args.limits.statement_memory {
+        options.memory_bytes_max = mib << 20;
+    }
+    options.time_max = args.limits.statement_timeout.map(Duration::from_secs).or(options.time_max);
     let database = database.with_query_options(options);
     let mut session = Session::new(database.clone(), audience);
     session.cancel_by_interrupt();

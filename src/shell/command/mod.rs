@@ -2,10 +2,12 @@
 
 mod backup;
 mod bench;
+mod bench_lines;
 mod check;
 mod demo;
 mod entry;
 mod generate;
+mod generate_iot;
 mod interactive;
 mod serve;
 

@@ -21,10 +21,16 @@ pub(super) fn run(args: &ServeArgs) -> Result<()> {
             args.listen
         )));
     }
+    let defaults = ServerOptions::default();
     let options = ServerOptions {
         listen: args.listen,
         exposure: if args.insecure { Exposure::AnyAddress } else { Exposure::LoopbackOnly },
-        ..ServerOptions::default()
+        statement_memory_bytes_max: args
+            .limits
+            .statement_memory
+            .map_or(defaults.statement_memory_bytes_max, |mib| mib << 20),
+        statement_time_max: args.limits.statement_timeout.map_or(defaults.statement_time_max, Duration::from_secs),
+        ..defaults
     };
     let database = Database::open_with(&args.directory, Options::default().write_deadline(WRITE_DEADLINE))?;
     let server = Server::bind(database, options)?;

@@ -5,7 +5,7 @@
 //! value can have wrapped; encoders wrap only in vectors that span more than half of all 64-bit integers.
 
 use super::header::Outliers;
-use super::kernel::{self, CompareOp, PackedDeltas, Patch, packed_bytes};
+use super::kernel::{self, CompareOp, Packed, PackedDeltas, Patch, packed_bytes};
 use super::patch::{PATCHES_MAX, decode_patches, take_patches};
 use super::runs::PackedRuns;
 use super::{DecodeError, Mask, VECTOR_LEN, VectorEncoding, VectorHeader};
@@ -143,7 +143,8 @@ impl<'a> IntegerForm<'a> {
                     return Some(if holds { kernel::mask_first(len) } else { [0; 16] });
                 };
                 let mut mask = [0; 16];
-                kernel::compare_packed(op, numbers.packed, numbers.width, len, constant, &mut mask);
+                let packed = Packed { data: numbers.packed, width: numbers.width, len };
+                kernel::compare_packed(op, packed, constant, &mut mask);
                 Some(mask)
             }
             Self::Deltas(_) => None,

@@ -20,6 +20,7 @@ mod string;
 #[cfg(test)]
 mod tests;
 mod validity;
+mod vector_buffer;
 mod zone_map;
 
 pub use error::{DecodeError, EncodeError};
@@ -29,6 +30,7 @@ pub use integer::{compare_vector_i64, decode_i64, encode_i64, min_max_vector_i64
 pub use part_sums::{PARTS_MAX, sum_parts_i64};
 pub use string::{decode_dictionary, decode_strings_plain, encode_dictionary, encode_strings_plain};
 pub use validity::{Validity, decode_validity};
+pub use vector_buffer::VectorBuffer;
 pub use zone_map::ZoneMap;
 
 /// The most values that a vector holds.

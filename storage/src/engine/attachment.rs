@@ -59,6 +59,7 @@ pub(super) struct Attachment {
     shown: RwLock<Shown>,
     report: RecoveryReport,
     holder: Option<u32>,
+    clock: fn() -> i64,
 }
 
 impl Attachment {
@@ -73,6 +74,7 @@ impl Attachment {
             shown: RwLock::new(shown),
             report: follower.report(),
             holder,
+            clock: options.clock,
             follower: Mutex::new(follower),
         })
     }
@@ -98,7 +100,7 @@ impl Attachment {
 
     pub(super) fn snapshot(&self) -> Snapshot {
         let Shown { version, memtables, lsn, .. } = self.shown.read().clone();
-        Snapshot::new(version, memtables, CommitSeq(lsn.0))
+        Snapshot::new(version, memtables, CommitSeq(lsn.0), (self.clock)())
     }
 
     pub(super) fn report(&self) -> &RecoveryReport {

@@ -2,9 +2,12 @@
 //!
 //! Replay runs the same check: what a log of another life brings must not stop the open or reach the memtable.
 
-use std::collections::HashSet;
+use std::sync::Arc;
+
+use hashbrown::HashSet;
 
 use crate::error::{Error, Result};
+use crate::memtable::{FoundSeries, SeriesBuffer};
 use crate::snapshot::{Version, cast_to};
 use crate::types::{FieldType, SeriesBatch, SeriesKey, TableSchema};
 
@@ -25,14 +28,15 @@ pub(super) fn widen_batches(version: &Version, batches: &mut [SeriesBatch]) -> R
     Ok(())
 }
 
-/// Whether every batch belongs to a table and fits it.
-pub(super) fn check_batches(version: &Version, batches: &[SeriesBatch]) -> Result<()> {
-    for batch in batches {
+/// Whether every batch belongs to a table and fits it; `found` are its series as the memtable has them.
+pub(super) fn check_batches(version: &Version, batches: &[SeriesBatch], found: &[FoundSeries]) -> Result<()> {
+    for (batch, found) in batches.iter().zip(found) {
         let table = version
             .tables
             .get(&batch.table)
             .ok_or_else(|| Error::TableNotFound { name: format!("with id {}", batch.table) })?;
-        check_batch(&table.schema, batch)?;
+        check_series(&table.schema, batch, found)?;
+        check_fields(&table.schema, batch)?;
     }
     Ok(())
 }
@@ -40,7 +44,11 @@ pub(super) fn check_batches(version: &Version, batches: &[SeriesBatch]) -> Resul
 /// Whether a batch fits its table: groups that cover the rows one after the other, distinct well-formed keys, fields of
 /// the table, each once and of its type and length. Fields that the table has no more are left alone.
 pub(super) fn check_batch(schema: &TableSchema, batch: &SeriesBatch) -> Result<()> {
-    check_series(schema, batch)?;
+    check_series(schema, batch, &[])?;
+    check_fields(schema, batch)
+}
+
+fn check_fields(schema: &TableSchema, batch: &SeriesBatch) -> Result<()> {
     let rows = batch.row_count();
     for (position, (id, array)) in batch.fields.iter().enumerate() {
         let field = schema.field_index_by_id(*id).map(|field| &schema.fields[field]);
@@ -64,36 +72,40 @@ pub(super) fn check_batch(schema: &TableSchema, batch: &SeriesBatch) -> Result<(
     Ok(())
 }
 
-fn check_series(schema: &TableSchema, batch: &SeriesBatch) -> Result<()> {
+/// A series that the memtable has was checked when it came there; only those that are new are looked into.
+fn check_series(schema: &TableSchema, batch: &SeriesBatch, found: &[Option<Arc<SeriesBuffer>>]) -> Result<()> {
     let mut covered = 0;
-    for group in &batch.series {
+    let mut known_series = HashSet::with_capacity(found.len());
+    let mut new_series = HashSet::new();
+    for (index, group) in batch.series.iter().enumerate() {
         if group.rows.start as usize != covered || group.rows.end <= group.rows.start {
             return Err(Error::invalid("each series of a batch needs rows, one series after the other"));
         }
         covered = group.rows.end as usize;
-        let key = group.key.as_bytes();
-        // An ASCII key has ASCII tags; others are decoded to see whether each is UTF-8.
-        let is_text =
-            || group.key.decode(schema.tags.len()).iter().flatten().all(|tag| std::str::from_utf8(tag).is_ok());
-        if !SeriesKey::is_well_formed(key, schema.tags.len()) || !(key.is_ascii() || is_text()) {
-            return Err(Error::invalid(format!("a series key does not fit the tags of table '{}'", schema.name)));
+        let is_first = match found.get(index) {
+            Some(Some(buffer)) => known_series.insert(Arc::as_ptr(buffer)),
+            _ if is_key_of(schema, &group.key) => new_series.insert(&group.key),
+            _ => return Err(Error::invalid(format!("a series key does not fit the tags of table '{}'", schema.name))),
+        };
+        if !is_first {
+            return Err(Error::invalid("a series stands twice in a batch: put its rows together"));
         }
     }
     if covered != batch.row_count() {
         return Err(Error::invalid("the series of a batch must cover all of its rows"));
     }
-    let is_repeated = batch.series.len() > 1
-        && batch.series.iter().map(|group| &group.key).collect::<HashSet<_>>().len() < batch.series.len();
-    if is_repeated {
-        return Err(Error::invalid("a series stands twice in a batch: put its rows together"));
-    }
     Ok(())
+}
+
+fn is_key_of(schema: &TableSchema, key: &SeriesKey) -> bool {
+    let tag_count = schema.tags.len();
+    // An ASCII key has ASCII tags; others are decoded to see whether each is UTF-8.
+    let is_text = || key.decode(tag_count).iter().flatten().all(|tag| std::str::from_utf8(tag).is_ok());
+    SeriesKey::is_well_formed(key.as_bytes(), tag_count) && (key.as_bytes().is_ascii() || is_text())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow_array::{ArrayRef, Int64Array};
 
     use super::*;

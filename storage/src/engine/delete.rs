@@ -26,7 +26,10 @@ impl Core {
         // Without a flush no row gets into a section from here on; compactions move rows but keep them.
         let sections = self.store.snapshot().table_by_id(table)?.sections_only();
         let rows = count_rows(&sections, filter, range)?;
-        let Some(commit_order) = sections.commit_order_max().filter(|_| rows > 0) else {
+        // Rows that expired are not shown and not counted, but they would come back with a longer retention.
+        let may_hide = sections.schema().options.retention_ns.is_some();
+        let is_needed = rows > 0 || (may_hide && count_rows(&sections.with_expired(), filter, range)? > 0);
+        let Some(commit_order) = sections.commit_order_max().filter(|_| is_needed) else {
             return Ok(DeleteReceipt { rows: 0 });
         };
         let conditions = conditions(&sections, filter)?;

@@ -29,7 +29,7 @@ impl Core {
         if result.is_err() {
             Counters::add(&self.store.counters.flush_failures, 1);
         }
-        self.store.memory.set_log_bytes(self.wal.total_bytes());
+        self.store.memory.set_log_bytes(self.wal.total_bytes(), self.wal.buffer_bytes());
         result
     }
 

@@ -232,7 +232,7 @@ impl Intake<'_> {
         self.report.replayed_commits += 1;
         for batch in &batches {
             self.report.replayed_rows += batch.row_count() as u64;
-            rows.apply(batch, CommitSeq(lsn.0));
+            rows.apply(batch, &rows.find(batch), CommitSeq(lsn.0));
         }
         Ok(())
     }

@@ -35,6 +35,8 @@ impl Core {
     /// Does what is due: retention, then compactions until none pays. Ends early when the engine closes.
     pub(super) fn maintain(&self, effort: Effort) -> Result<()> {
         let mut compactor = self.maintenance.lock();
+        // Leases end without a word: this is the turn that finds out.
+        self.store.release_retired();
         let now_ns = (self.store.options.clock)();
         self.tasks.run(TaskKind::Retention, || {
             let rows = self.store.apply_retention(now_ns)?;

@@ -14,6 +14,8 @@ mod background;
 mod backup;
 mod backup_marker;
 mod batch_check;
+#[cfg(test)]
+mod budget_tests;
 mod catalog;
 mod compaction;
 mod copy;
@@ -40,6 +42,7 @@ pub mod model;
 mod open;
 mod options;
 mod pinned_manifest;
+mod publication;
 mod quarantine;
 mod recovered_table;
 mod recovery_report;
@@ -51,12 +54,16 @@ mod repair_tests;
 mod rescue;
 mod restore;
 mod retention;
+#[cfg(test)]
+mod retention_tests;
 mod retired;
 mod salvage;
 mod scrub;
 mod signal;
 mod stats;
 mod store;
+#[cfg(test)]
+mod stress;
 mod task_log;
 #[cfg(test)]
 mod tests;

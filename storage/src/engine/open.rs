@@ -29,6 +29,7 @@ use super::signal::WorkSignal;
 use super::stats::Counters;
 use super::store::Store;
 use super::task_log::TaskLog;
+use super::write::raw_bytes;
 use crate::error::{Error, Result};
 use crate::io::{Io, IoLock, create_dir_synced};
 use crate::manifest::{ManifestState, SegmentMeta};
@@ -83,14 +84,15 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
     report_replay(&store.dir, &mut replayed, &mut report);
 
     // The log starts a file of its own: replayed files are never appended to, only removed by the next flush.
-    let wal_options = WalOptions { file_bytes_max: options.wal_file_bytes_max };
+    let wal_options =
+        WalOptions { file_bytes_max: options.wal_file_bytes_max, buffer_bytes_max: wal_buffer_bytes_max(&options) };
     let flushed_lsn = store.manifest.lock().state().flushed_lsn;
     let wal = WalWriter::open(io, &store.dir.wal(), &replayed, flushed_lsn, wal_options)?;
     if let Err(error) = wal.remove_up_to(flushed_lsn) {
         // They hold nothing that is not in segments; the next flush tries again.
         tracing::warn!(%error, "files of the log stay");
     }
-    store.memory.set_log_bytes(wal.total_bytes());
+    store.memory.set_log_bytes(wal.total_bytes(), wal.buffer_bytes());
     let core = Core {
         store: Arc::new(store),
         wal,
@@ -105,7 +107,15 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
     Ok(Opened { core: Arc::new(core), lock, report })
 }
 
-/// Applies one commit of the log; flushes when the memtable is full, so that replay stays within its memory.
+/// The log may keep a part of what memory has beyond a full memtable. Were it more, a memtable that is not full and the
+/// buffer together could hold writes back with no flush on the way that would let them in.
+fn wal_buffer_bytes_max(options: &EngineOptions) -> usize {
+    let spare_bytes = (options.memtable_bytes_max - options.flush_bytes_max) / 4;
+    usize::try_from(spare_bytes).unwrap_or(usize::MAX).min(WalOptions::default().buffer_bytes_max)
+}
+
+/// Applies one commit of the log; flushes when the memtable is full, or when it and the commit, decoded and as a record,
+/// would take more than memory has. So replay stays within its memory.
 fn replay_commit(store: &Store, report: &mut RecoveryReport, lsn: Lsn, mut batches: Vec<SeriesBatch>) -> Result<()> {
     let mut error = None;
     batches.retain(|batch| match take_batch(store, report, batch) {
@@ -120,7 +130,12 @@ fn replay_commit(store: &Store, report: &mut RecoveryReport, lsn: Lsn, mut batch
     }
     report.replayed_commits += 1;
     report.replayed_rows += batches.iter().map(|batch| batch.row_count() as u64).sum::<u64>();
-    store.apply(&batches);
+    let commit_bytes = 2 * batches.iter().map(raw_bytes).sum::<u64>();
+    if store.memtables.rows() > 0 && store.memtables.bytes() + commit_bytes > store.options.memtable_bytes_max {
+        // The commits before this one are all applied.
+        store.flush_memtables(&store.memtables.freeze(), Lsn(lsn.0 - 1))?;
+    }
+    store.apply(&batches, &store.memtables.find(&batches));
     if store.memtables.bytes() >= store.options.flush_bytes_max {
         store.flush_memtables(&store.memtables.freeze(), lsn)?;
     }

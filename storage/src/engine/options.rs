@@ -43,7 +43,8 @@ pub enum Background {
 /// Options of an engine.
 #[derive(Debug, Clone, Copy)]
 pub struct EngineOptions {
-    /// Memtables may take this much; above it writes wait, then fail with `Backpressure`.
+    /// Memtables, writes on their way into them and the buffers of the log may take this much together; above it writes
+    /// wait, then fail with `Backpressure`.
     pub memtable_bytes_max: u64,
     /// A memtable of this size is flushed.
     pub flush_bytes_max: u64,

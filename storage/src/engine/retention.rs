@@ -2,6 +2,9 @@
 //!
 //! Sections that expired whole are removed, which gives their space back at once when a segment has no other. What
 //! remains of a partition that has expired in part is hidden by a tombstone and goes with its partition.
+//!
+//! Queries do not wait for that: a snapshot leaves out what had expired when it was taken. What is dropped here does not
+//! come back when the retention is made longer; what was only left out does.
 
 use super::compaction::settled_tombstones;
 use super::store::Store;
@@ -34,8 +37,8 @@ impl Store {
 /// The edits that drop what expired, and the rows of the sections that go whole.
 fn expired(state: &ManifestState, now_ns: i64) -> (Vec<ManifestEdit>, u64) {
     let cutoff = |table: TableId| {
-        let retention_ns = state.tables.get(&table)?.options.retention_ns?;
-        now_ns.checked_sub(retention_ns)
+        let unexpired = state.tables.get(&table)?.options.unexpired(now_ns);
+        (unexpired != TimeRange::ALL).then_some(unexpired.start_ns)
     };
     let mut edits = Vec::new();
     let mut rows = 0;

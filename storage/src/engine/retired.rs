@@ -1,7 +1,8 @@
 //! Segments that the manifest names no more, until their files may go.
 //!
 //! Invariant: a segment is given free for removal only after a look at the leases that came after the manifest record
-//! that removed it. One that a live lease pins waits here; the next flush, compaction, drop or open looks again.
+//! that removed it. One that a live lease pins waits here; the next flush, compaction, drop, open or maintenance turn looks
+//! again.
 
 use std::sync::Arc;
 

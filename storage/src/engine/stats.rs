@@ -45,7 +45,11 @@ pub struct EngineStats {
     pub wal_bytes: u64,
     /// Bytes in memtables.
     pub memtable_bytes: u64,
-    /// Writes wait while memtables have this much.
+    /// Bytes of writes on their way: their rows, and their records for the log.
+    pub writing_bytes: u64,
+    /// Bytes of the buffer in which the log puts records together.
+    pub wal_buffer_bytes: u64,
+    /// Writes wait while memtables, writes on their way and the buffer of the log have this much together.
     pub memtable_bytes_max: u64,
     /// Rows in memtables, before duplicates are resolved.
     pub memtable_rows: u64,
@@ -73,6 +77,8 @@ impl Core {
             wal_syncs: self.wal.sync_count(),
             wal_bytes: self.wal.total_bytes(),
             memtable_bytes: self.store.memtables.bytes(),
+            writing_bytes: self.store.memory.admitted_bytes(),
+            wal_buffer_bytes: self.wal.buffer_bytes(),
             memtable_bytes_max: self.store.options.memtable_bytes_max,
             memtable_rows: self.store.memtables.rows(),
             segments: version.segments.len() as u64,

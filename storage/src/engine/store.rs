@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::database_dir::DatabaseDir;
 use super::memory::MemoryGate;
-use super::memtable_set::MemtableSet;
+use super::memtable_set::{FoundBatches, MemtableSet};
 use super::options::EngineOptions;
 use super::retired::RetiredSegments;
 use super::stats::Counters;
@@ -39,7 +39,7 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn snapshot(&self) -> Snapshot {
-        self.memtables.snapshot()
+        self.memtables.snapshot((self.options.clock)())
     }
 
     /// The version that `manifest` describes, with the segments of the current one and those just `added`. Those
@@ -66,9 +66,9 @@ impl Store {
         SegmentId(id)
     }
 
-    /// Makes a commit visible and returns its sequence number.
-    pub(super) fn apply(&self, batches: &[SeriesBatch]) -> CommitSeq {
-        let seq = self.memtables.apply(batches);
+    /// Makes a commit visible and returns its sequence number; `found` is where its series are.
+    pub(super) fn apply(&self, batches: &[SeriesBatch], found: &FoundBatches) -> CommitSeq {
+        let seq = self.memtables.apply(batches, found);
         self.memory.refresh(|| self.memtables.bytes());
         seq
     }

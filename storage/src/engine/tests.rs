@@ -3,7 +3,7 @@
 mod attach;
 mod attach_races;
 mod backup;
-mod hook_io;
+pub(super) mod hook_io;
 
 use std::path::Path;
 use std::sync::Arc;

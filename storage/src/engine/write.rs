@@ -19,24 +19,29 @@ impl Core {
         let _no_column_changes_its_type = self.widening.read();
         let version = self.store.memtables.version();
         widen_batches(&version, &mut batches)?;
-        check_batches(&version, &batches)?;
+        let found = self.store.memtables.find(&batches);
+        check_batches(&version, &batches, found.series())?;
         let rows = batches.iter().map(|batch| batch.row_count() as u64).sum();
         self.flush_when_full();
-        let bytes = batches.iter().map(raw_bytes).sum();
-        self.store.memory.set_log_bytes(self.wal.total_bytes());
-        let _admitted = self.store.memory.admit(bytes, self.store.options.write_deadline)?;
+        let rows_bytes: u64 = batches.iter().map(raw_bytes).sum();
+        // The record takes about as much as its rows at most. It is made when there is room for it, not before.
+        let record_bytes_estimate = if ack == Ack::Volatile { 0 } else { rows_bytes };
+        self.store.memory.set_log_bytes(self.wal.total_bytes(), self.wal.buffer_bytes());
+        let deadline = self.store.options.write_deadline;
+        let mut admitted = self.store.memory.admit(rows_bytes + record_bytes_estimate, deadline)?;
         let (commit_seq, lsn) = match ack {
             Ack::Volatile => {
                 // After a failure of the log nothing can be flushed, and memory would only fill.
                 self.wal.check()?;
-                (self.store.apply(&batches), None)
+                (self.store.apply(&batches, &found), None)
             }
             Ack::Durable | Ack::Logged => {
                 let record = encode_commit(&batches)?;
+                admitted.settle(rows_bytes + record.byte_len() as u64);
                 let sync = if ack == Ack::Durable { SyncMode::Sync } else { SyncMode::Write };
                 let (store, applied) = (Arc::clone(&self.store), Arc::new(Mutex::new(CommitSeq::default())));
                 let result = Arc::clone(&applied);
-                let lsn = self.wal.commit(record, sync, move |_lsn| *result.lock() = store.apply(&batches))?;
+                let lsn = self.wal.commit(record, sync, move |_lsn| *result.lock() = store.apply(&batches, &found))?;
                 let commit_seq = *applied.lock();
                 (commit_seq, Some(lsn))
             }
@@ -72,7 +77,7 @@ impl Core {
 }
 
 /// About what a batch takes in memory.
-fn raw_bytes(batch: &SeriesBatch) -> u64 {
+pub(super) fn raw_bytes(batch: &SeriesBatch) -> u64 {
     let text_bytes = |offsets: &[i32]| match (offsets.first(), offsets.last()) {
         (Some(first), Some(last)) => (last - first) as u64,
         _ => 0,

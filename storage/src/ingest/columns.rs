@@ -30,7 +30,7 @@ pub(super) struct TableColumns {
 /// A tag column as codes into distinct values.
 pub(super) struct TagCodes {
     /// Per row a position in `values`, or `values.len()` for NULL.
-    pub(super) codes: Vec<u32>,
+    pub(super) codes: ScalarBuffer<u32>,
     pub(super) values: StringArray,
 }
 
@@ -110,7 +110,8 @@ fn tag_column(schema: &TableSchema, name: &str, array: &ArrayRef) -> Result<TagC
     let null_code = values.len() as u32;
     let keys = dictionary.keys();
     let codes = if keys.null_count() == 0 && values.null_count() == 0 {
-        keys.values().iter().map(|&key| key as u32).collect()
+        // The same bytes: a key that is there is not negative.
+        ScalarBuffer::from(keys.values().inner().clone())
     } else {
         (0..keys.len())
             .map(|row| match keys.is_valid(row) {
@@ -135,9 +136,8 @@ impl TagCodes {
             .map(|code| *first_codes.entry(self.values.value(code)).or_insert(code as u32))
             .collect();
         if first_codes.len() < canonical.len() {
-            for code in &mut self.codes {
-                *code = canonical.get(*code as usize).copied().unwrap_or(*code);
-            }
+            let first_code = |code: &u32| canonical.get(*code as usize).copied().unwrap_or(*code);
+            self.codes = self.codes.iter().map(first_code).collect();
         }
     }
 }

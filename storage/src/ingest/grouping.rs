@@ -1,15 +1,17 @@
 //! Groups the rows of a batch by series.
 //!
-//! Works on tag codes: tag after tag, the group of a row becomes (group so far, code). Rows that follow one another with
-//! equal tags cost one comparison per tag; the strings of a series are touched once per batch.
+//! Works on tag codes: tag after tag, the group of a row becomes (group so far, code), unless the code follows from the
+//! group. Rows that follow one another with equal tags cost one comparison per tag; the strings of a series are touched
+//! once per batch.
 
 use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow_buffer::ScalarBuffer;
 use arrow_select::take::take;
 use hashbrown::HashMap;
 
 use super::columns::{TagCodes, resolve};
 use crate::error::{Error, Result};
-use crate::types::{SeriesBatch, SeriesKey, SeriesRows, TableSchema};
+use crate::types::{ColumnId, SeriesBatch, SeriesKey, SeriesRows, TableId, TableSchema};
 
 /// Below this many cells a dense table finds the group of (group, code); above it a hash map does.
 const DENSE_CELLS_MAX: usize = 1 << 20;
@@ -27,22 +29,12 @@ pub fn group_rows(schema: &TableSchema, batch: &RecordBatch) -> Result<SeriesBat
     let columns = resolve(schema, batch)?;
     let rows = batch.num_rows();
     let present: Vec<&TagCodes> = columns.tags.iter().flatten().collect();
-    let (groups, group_count) = group_ids(&present, rows);
+    let RowGroups { groups, first_rows } = RowGroups::of(&present, rows);
 
-    // The first row of each group stands for it; groups are numbered by first appearance.
-    let mut counts = vec![0_u32; group_count];
-    let mut representative = vec![u32::MAX; group_count];
-    for (row, &group) in groups.iter().enumerate() {
-        counts[group as usize] += 1;
-        if representative[group as usize] == u32::MAX {
-            representative[group as usize] = row as u32;
-        }
-    }
-    let mut series = Vec::with_capacity(group_count);
-    let mut start = 0;
     let mut key = Vec::new();
-    for group in 0..group_count {
-        let row = representative[group] as usize;
+    // The first row of each group stands for it.
+    let keys = first_rows.into_iter().map(|first_row| {
+        let row = first_row as usize;
         SeriesKey::encode_into(
             columns.tags.iter().map(|tag| {
                 let tag = tag.as_ref()?;
@@ -51,89 +43,126 @@ pub fn group_rows(schema: &TableSchema, batch: &RecordBatch) -> Result<SeriesBat
             }),
             &mut key,
         );
-        let end = start + counts[group];
-        series.push(SeriesRows { key: SeriesKey::from_encoded(&key), rows: start..end });
-        start = end;
-    }
+        SeriesKey::from_encoded(&key)
+    });
+    let keys = keys.collect();
+    arrange(schema.id, keys, &groups, columns.times, columns.fields)
+}
 
-    if groups.is_sorted() {
-        return Ok(SeriesBatch { table: schema.id, series, times: columns.times, fields: columns.fields });
+/// Puts the rows of each series together, in the order in which they came. `groups` says the series of each row as a
+/// place in `keys`, each of which has a row.
+pub(super) fn arrange(
+    table: TableId,
+    keys: Vec<SeriesKey>,
+    groups: &[u32],
+    times: ScalarBuffer<i64>,
+    fields: Vec<(ColumnId, ArrayRef)>,
+) -> Result<SeriesBatch> {
+    let mut next = vec![0_u32; keys.len()];
+    for &group in groups {
+        next[group as usize] += 1;
     }
-    let mut next: Vec<u32> = series.iter().map(|group| group.rows.start).collect();
-    let mut permutation = vec![0_u32; rows];
+    let mut end = 0;
+    let series = keys.into_iter().zip(&mut next).map(|(key, next)| {
+        // The number of rows of a series becomes the place of its first one.
+        let start = end;
+        end += *next;
+        *next = start;
+        SeriesRows { key, rows: start..end }
+    });
+    let series = series.collect();
+    if groups.is_sorted() {
+        return Ok(SeriesBatch { table, series, times, fields });
+    }
+    let mut permutation = vec![0_u32; groups.len()];
     for (row, &group) in groups.iter().enumerate() {
         let position = &mut next[group as usize];
         permutation[*position as usize] = row as u32;
         *position += 1;
     }
-    let times: Vec<i64> = permutation.iter().map(|&row| columns.times[row as usize]).collect();
+    let times: Vec<i64> = permutation.iter().map(|&row| times[row as usize]).collect();
     let permutation = UInt32Array::from(permutation);
-    let fields = columns
-        .fields
-        .into_iter()
-        .map(|(id, array)| match take(&array, &permutation, None) {
-            Ok(taken) => Ok((id, taken)),
-            Err(error) => Err(Error::invalid(format!("the batch cannot be reordered: {error}"))),
-        })
-        .collect::<Result<Vec<(_, ArrayRef)>>>()?;
-    Ok(SeriesBatch { table: schema.id, series, times: times.into(), fields })
+    let fields = fields.into_iter().map(|(id, array)| match take(&array, &permutation, None) {
+        Ok(taken) => Ok((id, taken)),
+        Err(error) => Err(Error::invalid(format!("the batch cannot be reordered: {error}"))),
+    });
+    let fields = fields.collect::<Result<Vec<(_, ArrayRef)>>>()?;
+    Ok(SeriesBatch { table, series, times: times.into(), fields })
 }
 
-/// The group of each row, numbered by first appearance, and the number of groups.
-fn group_ids(tags: &[&TagCodes], rows: usize) -> (Vec<u32>, usize) {
-    if rows == 0 {
-        return (Vec::new(), 0);
-    }
-    let mut groups = vec![0_u32; rows];
-    let mut group_count = 1;
-    for tag in tags {
-        group_count = refine(&mut groups, group_count, &tag.codes, tag.values.len() + 1);
-    }
-    (groups, group_count)
+/// Rows of equal tags, in groups that are numbered by first appearance.
+struct RowGroups {
+    /// The group of each row.
+    groups: Vec<u32>,
+    /// The first row of each group.
+    first_rows: Vec<u32>,
 }
 
-/// Splits groups by a code per row; returns the number of groups.
-fn refine(groups: &mut [u32], group_count: usize, codes: &[u32], code_count: usize) -> usize {
-    let mut next = 0;
-    let mut last = None;
-    let mut last_group = 0;
-    let mut assign = |row: usize, group: &mut u32, find: &mut dyn FnMut(u32, u32, &mut u32) -> u32| {
-        let pair = (*group, codes[row]);
-        if last != Some(pair) {
-            last = Some(pair);
-            last_group = find(pair.0, pair.1, &mut next);
+impl RowGroups {
+    fn of(tags: &[&TagCodes], rows: usize) -> Self {
+        let mut all = Self { groups: vec![0; rows], first_rows: if rows == 0 { Vec::new() } else { vec![0] } };
+        // Of each row, that of its group.
+        let mut first_rows = vec![0; rows];
+        for tag in tags {
+            // Mostly the first tags name the series, and the others say no more.
+            if is_same_in_groups(&tag.codes, &first_rows) {
+                continue;
+            }
+            all.split_by(tag);
+            for (first_row, &group) in first_rows.iter_mut().zip(&all.groups) {
+                *first_row = all.first_rows[group as usize];
+            }
         }
-        *group = last_group;
-    };
-    match group_count.checked_mul(code_count).filter(|&cells| cells <= DENSE_CELLS_MAX) {
-        Some(cells) => {
-            let mut table = vec![u32::MAX; cells];
-            let mut find = |group: u32, code: u32, next: &mut u32| {
-                let cell = &mut table[group as usize * code_count + code as usize];
-                if *cell == u32::MAX {
-                    *cell = *next;
-                    *next += 1;
+        all
+    }
+
+    /// Splits groups by the codes of a tag.
+    fn split_by(&mut self, tag: &TagCodes) {
+        let code_count = tag.values.len() + 1;
+        let cells = self.first_rows.len().checked_mul(code_count).filter(|&cells| cells <= DENSE_CELLS_MAX);
+        self.first_rows.clear();
+        match cells {
+            Some(cells) => {
+                let mut table = vec![u32::MAX; cells];
+                self.renumber(&tag.codes, |group, code, next| {
+                    let cell = &mut table[group as usize * code_count + code as usize];
+                    if *cell == u32::MAX {
+                        *cell = next;
+                    }
+                    *cell
+                });
+            }
+            None => {
+                let mut table: HashMap<(u32, u32), u32> = HashMap::new();
+                self.renumber(&tag.codes, |group, code, next| *table.entry((group, code)).or_insert(next));
+            }
+        }
+    }
+
+    /// Gives each pair of a group and a code a number: that of `find`, which takes the next one for a pair that is new.
+    fn renumber(&mut self, codes: &[u32], mut find: impl FnMut(u32, u32, u32) -> u32) {
+        let (mut last, mut number) = (None, 0);
+        for ((row, group), &code) in (0..).zip(&mut self.groups).zip(codes) {
+            let pair = (*group, code);
+            if last != Some(pair) {
+                last = Some(pair);
+                let next = self.first_rows.len() as u32;
+                number = find(pair.0, pair.1, next);
+                if number == next {
+                    self.first_rows.push(row);
                 }
-                *cell
-            };
-            for (row, group) in groups.iter_mut().enumerate() {
-                assign(row, group, &mut find);
             }
-        }
-        None => {
-            let mut table: HashMap<(u32, u32), u32> = HashMap::new();
-            let mut find = |group: u32, code: u32, next: &mut u32| {
-                *table.entry((group, code)).or_insert_with(|| {
-                    *next += 1;
-                    *next - 1
-                })
-            };
-            for (row, group) in groups.iter_mut().enumerate() {
-                assign(row, group, &mut find);
-            }
+            *group = number;
         }
     }
-    next as usize
+}
+
+/// Whether every row has the code of the first row of its group.
+fn is_same_in_groups(codes: &[u32], first_rows: &[u32]) -> bool {
+    const CHECK_ROWS: usize = 512;
+    let differs = |difference, (&code, &first_row): (&u32, &u32)| difference | (code ^ codes[first_row as usize]);
+    let mut parts = codes.chunks(CHECK_ROWS).zip(first_rows.chunks(CHECK_ROWS));
+    parts.all(|(codes, first_rows)| codes.iter().zip(first_rows).fold(0, differs) == 0)
 }
 
 #[cfg(test)]
@@ -148,7 +177,7 @@ mod tests {
     use arrow_schema::{Field, Schema};
 
     use super::*;
-    use crate::types::{FieldType, TableId, TableSpec};
+    use crate::types::{FieldType, TableSpec};
 
     fn schema() -> TableSchema {
         let spec =

@@ -12,6 +12,7 @@ use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, Primi
 use arrow_array::{ArrowPrimitiveType, BinaryArray, StringArray};
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer, ScalarBuffer};
 
+use super::series_buffer::CHUNK_ROWS;
 use crate::types::FieldType;
 
 /// A field column of a batch with its type resolved once, so that appending a row does no dynamic cast.
@@ -57,8 +58,9 @@ impl<'a> TypedArray<'a> {
 #[derive(Debug)]
 pub(crate) struct Primitives<T> {
     values: Vec<T>,
-    /// One bit per value once a NULL came.
-    validity: Option<BooleanBufferBuilder>,
+    /// One bit per value once a NULL came. Boxed, as the builders below: columns that are mostly without stand close
+    /// together, and a batch of many series touches as little memory as can be.
+    validity: Option<Box<BooleanBufferBuilder>>,
 }
 
 impl<T: Copy + Default> Primitives<T> {
@@ -68,6 +70,7 @@ impl<T: Copy + Default> Primitives<T> {
 
     fn append(&mut self, values: &[T], nulls: Option<&NullBuffer>, rows: Range<usize>) {
         append_validity(&mut self.validity, self.values.len(), nulls, &rows);
+        reserve(&mut self.values, rows.len());
         if let [value] = values[rows.clone()] {
             self.values.push(value);
         } else {
@@ -81,8 +84,16 @@ impl<T: Copy + Default> Primitives<T> {
     }
 }
 
+/// Makes room for `additional` values: twice the room of before, but not more than a whole chunk needs.
+pub(super) fn reserve<T>(values: &mut Vec<T>, additional: usize) {
+    let (len, capacity) = (values.len(), values.capacity());
+    if capacity - len < additional {
+        values.reserve_exact((len + additional).max((2 * capacity).min(CHUNK_ROWS)) - len);
+    }
+}
+
 fn append_validity(
-    validity: &mut Option<BooleanBufferBuilder>,
+    validity: &mut Option<Box<BooleanBufferBuilder>>,
     len: usize,
     nulls: Option<&NullBuffer>,
     rows: &Range<usize>,
@@ -99,16 +110,16 @@ fn append_validity(
     }
 }
 
-fn append_nulls(validity: &mut Option<BooleanBufferBuilder>, len: usize, count: usize) {
+fn append_nulls(validity: &mut Option<Box<BooleanBufferBuilder>>, len: usize, count: usize) {
     if count > 0 {
         validity.get_or_insert_with(|| all_valid(len)).append_n(count, false);
     }
 }
 
-fn all_valid(len: usize) -> BooleanBufferBuilder {
+fn all_valid(len: usize) -> Box<BooleanBufferBuilder> {
     let mut bits = BooleanBufferBuilder::new(len + 64);
     bits.append_n(len, true);
-    bits
+    Box::new(bits)
 }
 
 /// A growing column.
@@ -117,9 +128,9 @@ pub(crate) enum ColumnBuffer {
     F64(Primitives<f64>),
     I64(Primitives<i64>),
     U64(Primitives<u64>),
-    Bool(BooleanBuilder),
-    String(StringBuilder),
-    Binary(BinaryBuilder),
+    Bool(Box<BooleanBuilder>),
+    String(Box<StringBuilder>),
+    Binary(Box<BinaryBuilder>),
 }
 
 impl ColumnBuffer {
@@ -128,9 +139,9 @@ impl ColumnBuffer {
             FieldType::F64 => Self::F64(Primitives::new()),
             FieldType::I64 => Self::I64(Primitives::new()),
             FieldType::U64 => Self::U64(Primitives::new()),
-            FieldType::Bool => Self::Bool(BooleanBuilder::with_capacity(64)),
-            FieldType::String => Self::String(StringBuilder::with_capacity(8, 64)),
-            FieldType::Binary => Self::Binary(BinaryBuilder::with_capacity(8, 64)),
+            FieldType::Bool => Self::Bool(Box::new(BooleanBuilder::with_capacity(64))),
+            FieldType::String => Self::String(Box::new(StringBuilder::with_capacity(8, 64))),
+            FieldType::Binary => Self::Binary(Box::new(BinaryBuilder::with_capacity(8, 64))),
         }
     }
 

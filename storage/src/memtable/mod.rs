@@ -8,4 +8,4 @@ mod table;
 pub(crate) use chunk::{RowChunk, TimeOrder};
 pub(crate) use column_buffer::TypedArray;
 pub(crate) use series_buffer::SeriesBuffer;
-pub(crate) use table::{Memtable, MemtableKey};
+pub(crate) use table::{FoundSeries, Memtable, MemtableKey};

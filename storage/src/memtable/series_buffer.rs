@@ -1,8 +1,9 @@
 //! The rows of one series that are not flushed yet.
 //!
 //! Rows are appended in commit order. Full chunks of [`CHUNK_ROWS`] rows are sealed: readers share them without a copy.
-//! The chunk that still grows is copied for a reader, up to the rows that its snapshot may see. One lock per series; a
-//! writer holds it for one append, a reader for one copy.
+//! The chunk that still grows is sealed by a reader who may see all of it, unless it is short, and copied otherwise, up to
+//! the rows that the snapshot of the reader may see. One lock per series; a writer holds it for one append, a reader for
+//! one copy.
 
 use std::sync::Arc;
 
@@ -11,11 +12,15 @@ use arrow_buffer::ScalarBuffer;
 use parking_lot::Mutex;
 
 use super::chunk::{RowChunk, TimeOrder};
-use super::column_buffer::{ColumnBuffer, TypedArray};
+use super::column_buffer::{ColumnBuffer, TypedArray, reserve};
 use crate::types::{ColumnId, CommitSeq, TimeRange};
 
 /// Rows of a chunk when it is sealed: one vector, so that a reader's block is one chunk.
 pub(crate) const CHUNK_ROWS: usize = 1024;
+
+/// A reader seals a growing chunk of this many rows. Shorter ones are copied, which takes less time than the many chunks
+/// cost that frequent readers would leave behind.
+const SEALED_ROWS_MIN: usize = CHUNK_ROWS / 4;
 
 /// A chunk of this size is sealed before it has all its rows: offsets of strings have 31 bits.
 const CHUNK_BYTES_MAX: usize = 64 << 20;
@@ -100,10 +105,7 @@ impl SeriesBuffer {
             start = end;
             state.active.bytes += appended;
             if state.active.times.len() == CHUNK_ROWS || state.active.bytes >= CHUNK_BYTES_MAX {
-                let full = std::mem::take(&mut state.active);
-                state.bounds = merge_bounds(state.bounds, full.bounds);
-                let sealed = full.seal();
-                state.sealed.push(sealed);
+                state.seal();
             }
         }
         bytes
@@ -123,16 +125,20 @@ impl SeriesBuffer {
 
     /// The rows up to commit `visible`, with those of `fields` that exist, as chunks in commit order.
     pub(crate) fn chunks(&self, visible: CommitSeq, fields: &[ColumnId]) -> Vec<Arc<RowChunk>> {
-        self.collect(visible, Some(fields))
+        self.collect(visible, Some(fields), SEALED_ROWS_MIN)
     }
 
-    /// The rows up to commit `visible` with all their fields.
+    /// The rows up to commit `visible` with all their fields, for a flush: no row comes behind them.
     pub(crate) fn all_chunks(&self, visible: CommitSeq) -> Vec<Arc<RowChunk>> {
-        self.collect(visible, None)
+        self.collect(visible, None, 1)
     }
 
-    fn collect(&self, visible: CommitSeq, fields: Option<&[ColumnId]>) -> Vec<Arc<RowChunk>> {
-        let state = self.state.lock();
+    fn collect(&self, visible: CommitSeq, fields: Option<&[ColumnId]>, sealed_rows_min: usize) -> Vec<Arc<RowChunk>> {
+        let mut state = self.state.lock();
+        let active = &state.active;
+        if active.times.len() >= sealed_rows_min && visible_rows(&active.marks, visible) == active.times.len() {
+            state.seal();
+        }
         let mut chunks = Vec::with_capacity(state.sealed.len() + 1);
         for sealed in &state.sealed {
             let rows = visible_rows(&sealed.marks, visible);
@@ -154,6 +160,15 @@ impl SeriesBuffer {
     }
 }
 
+impl SeriesState {
+    /// Makes the growing chunk one that is shared, and begins the next.
+    fn seal(&mut self) {
+        let full = std::mem::take(&mut self.active);
+        self.bounds = merge_bounds(self.bounds, full.bounds);
+        self.sealed.push(full.seal());
+    }
+}
+
 impl ActiveChunk {
     fn append(
         &mut self,
@@ -172,6 +187,7 @@ impl ActiveChunk {
             self.bounds.start_ns = self.bounds.start_ns.min(time);
             self.bounds.end_ns = self.bounds.end_ns.max(time);
         }
+        reserve(&mut self.times, rows.len());
         self.times.extend_from_slice(&times[rows.clone()]);
         let mut bytes = 8 * rows.len();
         for (position, (id, array)) in fields.iter().enumerate() {
@@ -288,6 +304,21 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_shares_the_rows_that_it_may_see_all_of() {
+        let buffer = SeriesBuffer::default();
+        let read = |visible| buffer.chunks(CommitSeq(visible), &[ColumnId(1)]);
+        append(&buffer, 0..SEALED_ROWS_MIN as i64 - 1, 1);
+        assert!(!Arc::ptr_eq(&read(1)[0], &read(1)[0]), "a short chunk is copied");
+        append(&buffer, SEALED_ROWS_MIN as i64..2000, 2);
+        assert_eq!(read(1).iter().map(|chunk| chunk.times.len()).sum::<usize>(), SEALED_ROWS_MIN - 1);
+        let (before, again) = (read(2), read(2));
+        assert!(before.iter().zip(&again).all(|(before, again)| Arc::ptr_eq(before, again)));
+        append(&buffer, 2000..2001, 3);
+        assert_eq!(times(&buffer, 2).len(), 1999);
+        assert_eq!(times(&buffer, 3).last(), Some(&2000));
+    }
+
+    #[test]
     fn a_field_that_comes_later_is_null_before() {
         let buffer = SeriesBuffer::default();
         append(&buffer, 0..2, 1);
@@ -304,9 +335,10 @@ mod tests {
     #[test]
     fn out_of_order_rows_are_marked() {
         let buffer = SeriesBuffer::default();
+        let order = |visible| buffer.chunks(CommitSeq(visible), &[])[0].order;
         append(&buffer, 5..7, 1);
-        assert_eq!(buffer.all_chunks(CommitSeq(1))[0].order, TimeOrder::StrictlyIncreasing);
+        assert_eq!(order(1), TimeOrder::StrictlyIncreasing);
         append(&buffer, 6..8, 2);
-        assert_eq!(buffer.all_chunks(CommitSeq(2))[0].order, TimeOrder::Mixed);
+        assert_eq!(order(2), TimeOrder::Mixed);
     }
 }

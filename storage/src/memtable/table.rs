@@ -1,14 +1,15 @@
 //! The memtable: a skip list of series ordered by (table, series key), so that a flush is one ordered walk.
 //!
 //! Readers walk the skip list without a lock. Applying a commit is serialised by the engine's apply lock, which makes
-//! the order of rows in every series the order of commits; the lookup cache lives under that lock too.
+//! the order of rows in every series the order of commits. A writer finds the series of its batch before that, once, and
+//! hands them over.
 
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_skiplist::SkipMap;
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap};
 use parking_lot::Mutex;
 
 use super::column_buffer::TypedArray;
@@ -25,6 +26,22 @@ pub(crate) struct MemtableKey {
     pub(crate) series: SeriesKey,
 }
 
+/// A key that is borrowed, for searches by hash.
+#[derive(Debug, Hash)]
+struct KeyRef<'a> {
+    table: TableId,
+    series: &'a SeriesKey,
+}
+
+impl Equivalent<MemtableKey> for KeyRef<'_> {
+    fn equivalent(&self, key: &MemtableKey) -> bool {
+        self.table == key.table && *self.series == key.series
+    }
+}
+
+/// The buffers of the series of a batch, `None` for those that the memtable does not have yet.
+pub(crate) type FoundSeries = Vec<Option<Arc<SeriesBuffer>>>;
+
 /// Rows since the last flush.
 #[derive(Debug, Default)]
 pub(crate) struct Memtable {
@@ -36,29 +53,42 @@ pub(crate) struct Memtable {
 }
 
 impl Memtable {
-    /// Appends the rows of a batch under commit `seq`. The caller holds the apply lock.
-    pub(crate) fn apply(&self, batch: &SeriesBatch, seq: CommitSeq) {
+    /// Finds the series of a batch. A series that is found stays.
+    pub(crate) fn find(&self, batch: &SeriesBatch) -> FoundSeries {
+        let lookup = self.lookup.lock();
+        let find = |series| lookup.get(&KeyRef { table: batch.table, series }).cloned();
+        batch.series.iter().map(|group| find(&group.key)).collect()
+    }
+
+    /// Appends the rows of a batch under commit `seq`; `found` are its series as this memtable has found them before. The
+    /// caller holds the apply lock.
+    pub(crate) fn apply(&self, batch: &SeriesBatch, found: &FoundSeries, seq: CommitSeq) {
         let fields: Vec<(ColumnId, TypedArray<'_>)> =
             batch.fields.iter().filter_map(|(id, array)| Some((*id, TypedArray::new(array)?))).collect();
-        let mut lookup = self.lookup.lock();
         let mut bytes = 0;
-        for group in &batch.series {
-            let key = MemtableKey { table: batch.table, series: group.key.clone() };
-            let buffer = match lookup.get(&key) {
-                Some(buffer) => Arc::clone(buffer),
-                None => {
-                    bytes += SERIES_OVERHEAD_BYTES + 2 * group.key.as_bytes().len();
-                    let buffer = Arc::new(SeriesBuffer::default());
-                    self.series.insert(key.clone(), Arc::clone(&buffer));
-                    lookup.insert(key, Arc::clone(&buffer));
-                    buffer
-                }
-            };
+        for (group, found) in batch.series.iter().zip(found) {
             let rows = group.rows.start as usize..group.rows.end as usize;
-            bytes += buffer.append(&batch.times, &fields, rows, seq);
+            let mut append = |buffer: &SeriesBuffer| bytes += buffer.append(&batch.times, &fields, rows.clone(), seq);
+            match found {
+                Some(buffer) => append(buffer),
+                None => append(&self.find_or_add(batch.table, &group.key)),
+            }
         }
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.rows.fetch_add(batch.row_count() as u64, Ordering::Relaxed);
+    }
+
+    fn find_or_add(&self, table: TableId, series: &SeriesKey) -> Arc<SeriesBuffer> {
+        let mut lookup = self.lookup.lock();
+        if let Some(buffer) = lookup.get(&KeyRef { table, series }) {
+            return Arc::clone(buffer);
+        }
+        let key = MemtableKey { table, series: series.clone() };
+        let buffer = Arc::new(SeriesBuffer::default());
+        self.series.insert(key.clone(), Arc::clone(&buffer));
+        lookup.insert(key, Arc::clone(&buffer));
+        self.bytes.fetch_add((SERIES_OVERHEAD_BYTES + 2 * series.as_bytes().len()) as u64, Ordering::Relaxed);
+        buffer
     }
 
     /// Bytes of memory in use, estimated.
@@ -115,12 +145,16 @@ mod tests {
         }
     }
 
+    fn apply(memtable: &Memtable, batch: &SeriesBatch, seq: CommitSeq) {
+        memtable.apply(batch, &memtable.find(batch), seq);
+    }
+
     #[test]
     fn walk_is_ordered_by_table_and_series() {
         let memtable = Memtable::default();
-        memtable.apply(&batch(2, &["b", "a"]), CommitSeq(1));
-        memtable.apply(&batch(1, &["z"]), CommitSeq(2));
-        memtable.apply(&batch(2, &["c", "a"]), CommitSeq(3));
+        apply(&memtable, &batch(2, &["b", "a"]), CommitSeq(1));
+        apply(&memtable, &batch(1, &["z"]), CommitSeq(2));
+        apply(&memtable, &batch(2, &["c", "a"]), CommitSeq(3));
         let keys: Vec<_> = memtable.iter().map(|(key, buffer)| (key.table.0, key.series, buffer.row_count())).collect();
         assert_eq!(keys, [(1, key("z"), 1), (2, key("a"), 2), (2, key("b"), 1), (2, key("c"), 1)]);
         assert_eq!(memtable.rows(), 5);
@@ -130,8 +164,8 @@ mod tests {
     #[test]
     fn prefix_stays_within_the_table() {
         let memtable = Memtable::default();
-        memtable.apply(&batch(1, &["a", "ab", "b"]), CommitSeq(1));
-        memtable.apply(&batch(2, &["a"]), CommitSeq(2));
+        apply(&memtable, &batch(1, &["a", "ab", "b"]), CommitSeq(1));
+        apply(&memtable, &batch(2, &["a"]), CommitSeq(2));
         let found: Vec<_> = memtable.series_with_prefix(TableId(1), &[1, b'a']).map(|(key, _)| key).collect();
         assert_eq!(found, [key("a"), key("ab")]);
         assert_eq!(memtable.series_with_prefix(TableId(1), &[]).count(), 3);

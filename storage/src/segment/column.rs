@@ -10,7 +10,7 @@ use arrow_select::take::take;
 
 use super::column_writer::u64_from_ordered;
 use super::dictionary::{StringDictionary, typed_strings};
-use super::file::{FoundBy, SegmentFile};
+use super::file::{FoundBy, SegmentPin};
 use super::layout::check_crc;
 use super::vector_table::{EncodedVector, VectorTable};
 use crate::encoding::{
@@ -115,7 +115,7 @@ impl SectionColumn {
         &self.dictionary_place
     }
 
-    fn file(&self) -> &Arc<SegmentFile> {
+    fn file(&self) -> &SegmentPin {
         self.vectors.file()
     }
 

@@ -1,10 +1,9 @@
 //! The series directory of a section, read in place from the mapped file.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::bytes::{Cursor, LeU32s, LeU64s};
-use super::file::SegmentFile;
+use super::file::SegmentPin;
 use crate::types::{ColumnId, SeriesKey, TimeRange};
 
 /// What the directory knows of one series.
@@ -26,7 +25,7 @@ pub struct SeriesEntry {
 /// The distinct values of a tag in a section, sorted. Code 0 is NULL, code `k` is value `k - 1`.
 #[derive(Debug)]
 pub struct TagDictionary {
-    file: Arc<SegmentFile>,
+    file: SegmentPin,
     offsets: Range<usize>,
     bytes: Range<usize>,
 }
@@ -121,7 +120,7 @@ struct TagColumn {
 /// The directory of one section.
 #[derive(Debug)]
 pub(super) struct Directory {
-    file: Arc<SegmentFile>,
+    file: SegmentPin,
     row_starts: Range<usize>,
     min_times: Range<usize>,
     max_times: Range<usize>,
@@ -142,7 +141,7 @@ pub(super) struct DirectoryShape {
 impl Directory {
     /// Reads the directory at the cursor; the error says what does not fit.
     pub(super) fn read(
-        file: &Arc<SegmentFile>,
+        file: &SegmentPin,
         cursor: &mut Cursor<'_>,
         shape: DirectoryShape,
     ) -> Result<Self, &'static str> {
@@ -258,7 +257,7 @@ impl Directory {
     }
 }
 
-fn read_tag(file: &Arc<SegmentFile>, cursor: &mut Cursor<'_>, series_count: usize) -> Result<TagColumn, &'static str> {
+fn read_tag(file: &SegmentPin, cursor: &mut Cursor<'_>, series_count: usize) -> Result<TagColumn, &'static str> {
     const CUT: &str = "the values of a tag are cut off";
     let value_count = cursor.u32().ok_or(CUT)?;
     let offsets = cursor.take((value_count as usize).saturating_add(1), 4).ok_or(CUT)?;

@@ -1,14 +1,15 @@
 //! The mapped file of a segment, shared by everything that reads from it.
 //!
-//! Invariant: the file is unlinked only when the last reader has let go, and only after [`SegmentFile::mark_obsolete`].
+//! Invariant: the file is unlinked only when the last reader has let go of its pin, and only once it is obsolete; see
+//! [`Pin`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_buffer::Buffer;
 use parking_lot::Mutex;
 
+use super::pin::{Pin, Removable};
 use crate::error::Error;
 use crate::io::{Io, MappedFile};
 
@@ -54,14 +55,16 @@ pub(super) struct SegmentFile {
     map: MappedFile,
     path: PathBuf,
     io: Arc<dyn Io>,
-    is_obsolete: AtomicBool,
     /// What readers found, in the order in which they did.
     damages: Mutex<Vec<KnownDamage>>,
 }
 
+/// What everything that reads from the file holds of it.
+pub(super) type SegmentPin = Pin<SegmentFile>;
+
 impl SegmentFile {
     pub(super) fn new(io: Arc<dyn Io>, path: &Path, map: MappedFile) -> Self {
-        Self { map, path: path.to_path_buf(), io, is_obsolete: AtomicBool::new(false), damages: Mutex::default() }
+        Self { map, path: path.to_path_buf(), io, damages: Mutex::default() }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -104,24 +107,10 @@ impl SegmentFile {
         self.damages.lock()[known..].iter_mut().for_each(|damage| damage.found_by = FoundBy::Scrub);
         done
     }
-
-    /// Lets the last reader unlink the file.
-    pub(super) fn mark_obsolete(&self) {
-        // Release pairs with the ordering of the reference count that runs `drop` after every other use.
-        self.is_obsolete.store(true, Ordering::Release);
-    }
-
-    /// Lets the file stay after all.
-    pub(super) fn keep(&self) {
-        self.is_obsolete.store(false, Ordering::Release);
-    }
 }
 
-impl Drop for SegmentFile {
-    fn drop(&mut self) {
-        if !*self.is_obsolete.get_mut() {
-            return;
-        }
+impl Removable for SegmentFile {
+    fn remove(&self) {
         // The manifest no longer names the file: when it stays, opening the database removes it.
         if let Err(error) = self.io.remove(&self.path) {
             tracing::warn!(%error, "an obsolete segment file stays until the next open");

@@ -24,6 +24,7 @@ mod file;
 mod health;
 mod interner;
 mod layout;
+mod pin;
 mod probe;
 mod reader;
 mod rollup;
@@ -47,6 +48,8 @@ pub use directory::{SeriesEntry, TagCodes, TagDictionary};
 pub use file::{FoundBy, KnownDamage};
 pub use health::DamagedRows;
 pub use layout::SegmentOrigin;
+#[cfg(all(loom, test))]
+pub(crate) use pin::{Pin, Removable};
 pub use reader::Segment;
 pub use rollup::{FieldRollups, FieldStatistic, RowStatistic, SectionRollups};
 pub use section::Section;

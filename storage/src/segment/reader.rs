@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::file::SegmentFile;
+use super::file::{SegmentFile, SegmentPin};
 use super::layout::{Footer, SegmentOrigin, Trailer, check_header};
 use super::probe::probe;
 use super::section::Section;
@@ -18,7 +18,7 @@ use crate::types::{SegmentId, TableId};
 /// An open segment. The file stays mapped until the last [`Section`] or Arrow array that came from it is gone.
 #[derive(Debug)]
 pub struct Segment {
-    file: Arc<SegmentFile>,
+    file: SegmentPin,
     id: SegmentId,
     origin: SegmentOrigin,
     row_count: u64,
@@ -33,7 +33,7 @@ impl Segment {
     pub fn open(io: Arc<dyn Io>, path: &Path, id: SegmentId, expected_len: u64) -> Result<Self> {
         probe(io.as_ref(), path)?;
         let map = io.map(path, expected_len)?;
-        let file = Arc::new(SegmentFile::new(io, path, map));
+        let file = SegmentPin::new(SegmentFile::new(io, path, map));
         let origin = check_header(path, file.bytes(), id)?;
         let trailer = Trailer::read(path, file.bytes())?;
         let footer = Footer::read(path, file.bytes(), trailer)?;

@@ -6,11 +6,10 @@
 //! A statistic is there for all rollup rows or for none: what is there is exact for every rollup row with a value.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::bytes::{Cursor, LeU32s};
 use super::directory::Directory;
-use super::file::SegmentFile;
+use super::file::SegmentPin;
 use super::vector_table::{VectorBounds, VectorTable};
 use crate::encoding::{DecodeError, VECTOR_LEN, VectorHeader, decode_f64, decode_i64};
 use crate::error::{Error, Result};
@@ -152,7 +151,7 @@ impl FieldRollups {
 /// The rollups of one section.
 #[derive(Debug)]
 pub struct SectionRollups {
-    file: Arc<SegmentFile>,
+    file: SegmentPin,
     base_ns: i64,
     row_count: u32,
     series_starts: Range<usize>,
@@ -163,7 +162,7 @@ pub struct SectionRollups {
 impl SectionRollups {
     /// Reads the rollups at the cursor; `type_of` knows the columns of the section. The error says what does not fit.
     pub(super) fn read(
-        file: &Arc<SegmentFile>,
+        file: &SegmentPin,
         cursor: &mut Cursor<'_>,
         directory: &Directory,
         data: &Range<usize>,

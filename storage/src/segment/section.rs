@@ -4,12 +4,11 @@
 //! lie within the file, rows are covered by series and by vectors. Vector data is checked where it is used.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::bytes::{Cursor, LeU32s, LeU64s};
 use super::column::{ColumnStorage, DictionaryPlace, SectionColumn};
 use super::directory::{Directory, DirectoryShape, SeriesEntry, TagCodes, TagDictionary};
-use super::file::SegmentFile;
+use super::file::{SegmentFile, SegmentPin};
 use super::layout::{FooterEntry, SECTION_HEADER_BYTES, check_crc};
 use super::rollup::SectionRollups;
 use super::section_writer::{FLAG_ROLLUPS, FLAG_TIME_VECTORS};
@@ -24,7 +23,7 @@ use crate::types::{ColumnId, FieldType, SeriesKey, TableId, TableSchema, TimeRan
 /// Methods that take a series, a row or a vector panic when the section has no such one.
 #[derive(Debug)]
 pub struct Section {
-    file: Arc<SegmentFile>,
+    file: SegmentPin,
     table_id: TableId,
     partition_start_ns: i64,
     row_count: u32,
@@ -42,7 +41,7 @@ pub struct Section {
 
 impl Section {
     /// Checks and reads the metadata of a section that the footer places within the file.
-    pub(super) fn read(file: &Arc<SegmentFile>, entry: &FooterEntry) -> Result<Self> {
+    pub(super) fn read(file: &SegmentPin, entry: &FooterEntry) -> Result<Self> {
         let start = entry.metadata_offset as usize;
         let metadata = start..start + entry.metadata_len as usize;
         check_crc(
@@ -59,7 +58,7 @@ impl Section {
     }
 
     fn parse(
-        file: &Arc<SegmentFile>,
+        file: &SegmentPin,
         cursor: &mut Cursor<'_>,
         data: Range<usize>,
         metadata: Range<usize>,
@@ -210,6 +209,11 @@ impl Section {
     /// The vector that a row belongs to.
     pub fn vector_of_row(&self, row: u32) -> usize {
         self.bounds.vector_of_row(row)
+    }
+
+    /// Whether another section lies in the same segment.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.file.is_same(&other.file)
     }
 
     /// Smallest and largest time of a vector.

@@ -4,11 +4,10 @@
 //! remembers only that a check succeeded, and the bytes are immutable, so relaxed ordering is enough.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bytes::{LeU32s, LeU64s};
-use super::file::SegmentFile;
+use super::file::{SegmentFile, SegmentPin};
 use super::vector_writer::LOCATION_PADDING_MASK;
 use crate::encoding::VectorHeader;
 use crate::error::Result;
@@ -29,13 +28,13 @@ pub struct EncodedVector<'a> {
 /// The first row of every vector of a section, and the number of rows behind the last.
 #[derive(Debug, Clone)]
 pub(super) struct VectorBounds {
-    file: Arc<SegmentFile>,
+    file: SegmentPin,
     row_starts: Range<usize>,
 }
 
 impl VectorBounds {
     /// Bounds at `row_starts` of the file, which the caller has checked: ascending, vectors of 1 to 1024 rows.
-    pub(super) fn new(file: Arc<SegmentFile>, row_starts: Range<usize>) -> Self {
+    pub(super) fn new(file: SegmentPin, row_starts: Range<usize>) -> Self {
         Self { file, row_starts }
     }
 
@@ -64,7 +63,7 @@ impl VectorBounds {
 /// The tables of one column: where its vectors are and what their headers say.
 #[derive(Debug)]
 pub(super) struct VectorTable {
-    file: Arc<SegmentFile>,
+    file: SegmentPin,
     bounds: VectorBounds,
     locations: Range<usize>,
     headers: Range<usize>,
@@ -77,7 +76,7 @@ pub(super) struct VectorTable {
 impl VectorTable {
     /// `locations` and `headers` hold as many elements as the vectors of `bounds` need.
     pub(super) fn new(
-        file: Arc<SegmentFile>,
+        file: SegmentPin,
         bounds: VectorBounds,
         locations: Range<usize>,
         headers: Range<usize>,
@@ -87,7 +86,7 @@ impl VectorTable {
         Self { file, bounds, locations, headers, data, verified }
     }
 
-    pub(super) fn file(&self) -> &Arc<SegmentFile> {
+    pub(super) fn file(&self) -> &SegmentPin {
         &self.file
     }
 

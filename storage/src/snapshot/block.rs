@@ -268,7 +268,10 @@ impl Block<'_> {
         let null = || new_null_array(&self.fields[field].field_type.arrow_type(), self.len);
         match &self.source {
             BlockSource::Section { key, columns, .. } => match columns[field] {
-                Some(column) => decode_as(column, key.vector, rows, self.fields[field].field_type),
+                Some(column) => {
+                    self.scratch.fields[field].count(*key, column)?;
+                    decode_as(column, key.vector, rows, self.fields[field].field_type)
+                }
                 None => Ok(null()),
             },
             BlockSource::Chunk { chunk } => Ok(match chunk.column(self.fields[field].id) {

@@ -22,6 +22,17 @@ pub(crate) fn merge_chunks(
     range: TimeRange,
 ) -> Result<RowChunk> {
     let times: Vec<i64> = chunks.iter().flat_map(|chunk| chunk.times.iter().copied()).collect();
+    if let (Some(&first), Some(&last)) = (times.first(), times.last())
+        && range.contains(first)
+        && range.contains(last)
+        && times.is_sorted_by(|before, after| before < after)
+    {
+        // Every row stays, in its place: as rows mostly come.
+        let columns: Result<_> = fields.iter().map(|field| Ok((field.id, whole_column(chunks, field)?))).collect();
+        let bounds = TimeRange { start_ns: first, end_ns: last };
+        let order = TimeOrder::StrictlyIncreasing;
+        return Ok(RowChunk { times: times.into(), columns: columns?, order, bounds });
+    }
     let mut order: Vec<u32> = (0..times.len() as u32).filter(|&row| range.contains(times[row as usize])).collect();
     if !order.is_sorted_by_key(|&row| times[row as usize]) {
         // Stable: rows of equal time stay in commit order.
@@ -33,25 +44,20 @@ pub(crate) fn merge_chunks(
         Dedup::Last | Dedup::First => groups.iter().map(|&start| times[order[start as usize] as usize]).collect(),
     };
 
+    // The rows that survive where no column says otherwise with a NULL.
+    let rows = surviving_rows(&order, &groups, dedup, |_| true);
+    let all_stay = is_identity(&rows, times.len());
+    let rows = UInt32Array::from(rows);
     let mut columns = Vec::with_capacity(fields.len());
     for field in fields {
-        let parts: Vec<ArrayRef> = chunks
-            .iter()
-            .map(|chunk| match chunk.column(field.id) {
-                Some(array) => Arc::clone(array),
-                None => new_null_array(&field.field_type.arrow_type(), chunk.times.len()),
-            })
-            .collect();
-        let all = match parts.as_slice() {
-            [only] => Arc::clone(only),
-            [] => new_null_array(&field.field_type.arrow_type(), 0),
-            parts => concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>()).map_err(bug)?,
-        };
-        let rows = surviving_rows(&order, &groups, all.as_ref(), dedup);
-        let array = if is_identity(&rows, all.len()) {
+        let all = whole_column(chunks, field)?;
+        let array = if dedup == Dedup::Last && all.null_count() > 0 {
+            let rows = surviving_rows(&order, &groups, dedup, |row| all.is_valid(row as usize));
+            take(&all, &UInt32Array::from(rows), None).map_err(bug)?
+        } else if all_stay {
             all
         } else {
-            take(&all, &UInt32Array::from(rows), None).map_err(bug)?
+            take(&all, &rows, None).map_err(bug)?
         };
         columns.push((field.id, array));
     }
@@ -63,6 +69,20 @@ pub(crate) fn merge_chunks(
     };
     let order = if strictly { TimeOrder::StrictlyIncreasing } else { TimeOrder::Mixed };
     Ok(RowChunk { times: ScalarBuffer::from(merged_times), columns, order, bounds })
+}
+
+/// A field of all chunks, one behind the other.
+fn whole_column(chunks: &[Arc<RowChunk>], field: &FieldColumn) -> Result<ArrayRef> {
+    let column = |chunk: &Arc<RowChunk>| match chunk.column(field.id) {
+        Some(array) => Arc::clone(array),
+        None => new_null_array(&field.field_type.arrow_type(), chunk.times.len()),
+    };
+    let parts: Vec<ArrayRef> = chunks.iter().map(column).collect();
+    match parts.as_slice() {
+        [only] => Ok(Arc::clone(only)),
+        [] => Ok(new_null_array(&field.field_type.arrow_type(), 0)),
+        parts => concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>()).map_err(bug),
+    }
 }
 
 /// Positions in `order` at which a new time starts.
@@ -79,8 +99,8 @@ fn groups_of_equal_time(order: &[u32], times: &[i64]) -> Vec<u32> {
     groups
 }
 
-/// For each row of the result, the input row that gives the value of this column.
-fn surviving_rows(order: &[u32], groups: &[u32], column: &dyn Array, dedup: Dedup) -> Vec<u32> {
+/// For each row of the result, the input row that gives the value of a column in which `has_value` rows have one.
+fn surviving_rows(order: &[u32], groups: &[u32], dedup: Dedup, has_value: impl Fn(u32) -> bool) -> Vec<u32> {
     let group_end = |group: usize| groups.get(group + 1).map_or(order.len(), |&end| end as usize);
     match dedup {
         Dedup::Off => order.to_vec(),
@@ -91,11 +111,11 @@ fn surviving_rows(order: &[u32], groups: &[u32], column: &dyn Array, dedup: Dedu
             .map(|(group, &start)| {
                 let rows = &order[start as usize..group_end(group)];
                 let last = rows[rows.len() - 1];
-                if rows.len() == 1 || column.null_count() == 0 {
+                if rows.len() == 1 || has_value(last) {
                     return last;
                 }
                 // A NULL says nothing: the field keeps the older value.
-                rows.iter().rev().copied().find(|&row| column.is_valid(row as usize)).unwrap_or(last)
+                rows.iter().rev().copied().find(|&row| has_value(row)).unwrap_or(last)
             })
             .collect(),
     }

@@ -5,6 +5,7 @@
 //! ([`SeriesScan`]), duplicates resolved, or to whole base buckets as states ([`RollupPiece`]). It knows no SQL.
 
 mod block;
+mod counters;
 mod deletes;
 mod filter;
 mod index;
@@ -26,11 +27,12 @@ mod view;
 mod widen;
 
 pub use block::{Block, BlockTimes, BlockValues};
+pub use counters::ScanCounters;
 pub use filter::{TagFilter, TagPredicate, TagTerm};
 pub use rollup_piece::{RollupPiece, ValueCounts};
 pub use rollup_use::{RollupNeeds, RollupUse, TimeCuts};
 pub use scan::{Piece, SeriesScan};
-pub use series_set::{SeriesHandle, SeriesSet, TagValues};
+pub use series_set::{ScanSources, SeriesHandle, SeriesSet, TagValues};
 pub use table::{DamagePolicy, TableSnapshot};
 pub use view::Snapshot;
 

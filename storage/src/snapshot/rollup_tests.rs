@@ -54,7 +54,7 @@ struct Seen {
 
 fn scan(engine: &Engine, range: TimeRange, cuts: TimeCuts) -> Seen {
     let set = engine.snapshot().table("public", "t").unwrap().series(&TagFilter::all(), range).unwrap();
-    let needs = vec![RollupNeeds { sum: true, bounds: true, ends: true }];
+    let needs = vec![RollupNeeds { sum: true, bounds: true, ends: true, resets: false }];
     let mut scan = set.scan(&[0], range).with_rollups(RollupUse { cuts, needs, times: true });
     let mut seen = Seen::default();
     for series in 0..set.len() {

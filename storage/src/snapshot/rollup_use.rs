@@ -39,6 +39,8 @@ pub struct RollupNeeds {
     pub bounds: bool,
     /// First and last value by time.
     pub ends: bool,
+    /// What a counter lost by starting anew.
+    pub resets: bool,
 }
 
 impl RollupNeeds {
@@ -51,6 +53,7 @@ impl RollupNeeds {
             (self.bounds, F::Max),
             (self.ends, F::First),
             (self.ends, F::Last),
+            (self.resets, F::Resets),
         ];
         all.into_iter().filter_map(|(is_needed, statistic)| is_needed.then_some(statistic))
     }

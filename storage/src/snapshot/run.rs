@@ -36,6 +36,8 @@ pub(super) struct SectionRun {
     pub(super) bounds: TimeRange,
     /// Whether rows outside the bounds may be among them.
     pub(super) trim: bool,
+    /// The vector behind the one that was read last, which a reader in order needs not search for.
+    pub(super) next_vector: Option<usize>,
 }
 
 impl SectionRun {
@@ -43,6 +45,12 @@ impl SectionRun {
     pub(super) fn time_of(&self, row: u32) -> i64 {
         let index = i64::from(row - self.entry.row_start);
         self.entry.min_time.wrapping_add(self.entry.step_ns.wrapping_mul(index))
+    }
+
+    /// The vector of the next row.
+    pub(super) fn vector(&self, section: &Section) -> usize {
+        let begins_here = |vector: &usize| section.vector_rows(*vector).start == self.row;
+        self.next_vector.filter(begins_here).unwrap_or_else(|| section.vector_of_row(self.row))
     }
 }
 
@@ -85,6 +93,7 @@ impl Run {
             row_end: entry.row_start + entry.row_count,
             bounds: TimeRange { start_ns: entry.min_time, end_ns: entry.max_time },
             trim: false,
+            next_vector: None,
         };
         Self::of_section_run(&whole, section, range)
     }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::block::{Block, BlockSource};
+use super::counters::ScanCounters;
 use super::index::SectionSeries;
 use super::merge_run::{MergeRun, RunReader};
 use super::rollup_piece::RollupPiece;
@@ -38,6 +39,8 @@ pub struct SeriesScan<'a> {
     damage_policy: DamagePolicy,
     /// Atomic only because it is also counted behind a shared reference.
     skipped_rows: AtomicU64,
+    /// Without what the scratch buffers count.
+    served: ScanCounters,
 }
 
 /// What a scan needs to serve rollups.
@@ -79,6 +82,7 @@ impl<'a> SeriesScan<'a> {
             rollups: None,
             damage_policy: set.table().damage_policy(),
             skipped_rows: AtomicU64::new(0),
+            served: ScanCounters::default(),
         }
     }
 
@@ -115,12 +119,24 @@ impl<'a> SeriesScan<'a> {
         self.skipped_rows.load(Ordering::Relaxed)
     }
 
+    /// What the scan has read so far.
+    pub fn counters(&self) -> ScanCounters {
+        let mut counters = self.served;
+        counters.time_vectors_decoded = self.scratch.times.decoded;
+        for field in &self.scratch.fields {
+            counters.vectors_decoded += field.decoded;
+            counters.bytes_decoded += field.bytes_decoded;
+        }
+        counters
+    }
+
     /// Goes to the first row of a series of the set.
     ///
     /// # Errors
     /// `Corruption` when rows that must be merged are damaged.
     pub fn open(&mut self, series: usize) -> Result<()> {
         self.runs.clear();
+        self.served.series += 1;
         if self.range.is_empty() {
             return Ok(());
         }
@@ -214,6 +230,7 @@ impl<'a> SeriesScan<'a> {
             Step::Rollup(RollupStep { run, rows, row_end }) => {
                 let section: &Section = &self.set.sections()[run.section];
                 let rollups = self.rollups.as_mut().ok_or_else(no_rollups)?;
+                self.served.rollups += rows.len() as u64;
                 let start = rows.start as usize;
                 let mut piece = RollupPiece {
                     section,
@@ -230,6 +247,7 @@ impl<'a> SeriesScan<'a> {
             }
             Step::Vector(step) => {
                 let columns = self.columns[step.key.section].as_slice();
+                self.served.vectors += columns.len() as u64;
                 let section: &Section = &self.set.sections()[step.key.section];
                 let source =
                     BlockSource::Section { key: step.key, section, columns, regular: step.regular, whole: step.whole };
@@ -241,9 +259,11 @@ impl<'a> SeriesScan<'a> {
                     Side::Back => self.runs.back(),
                 };
                 let Some(Run::Chunk(run)) = run else { return Ok(None) };
+                self.served.rows_from_memory += len as u64;
                 (BlockSource::Chunk { chunk: &run.chunk }, offset, len)
             }
         };
+        self.served.rows += len as u64;
         let fields = &self.fields;
         Ok(Some(Piece::Block(Block { source, offset, len, fields, scratch: &mut self.scratch })))
     }
@@ -403,8 +423,10 @@ fn no_rollups() -> Error {
 /// Moves `run` over the rest of its current vector; `None` when no row of it is within its bounds.
 fn next_vector(run: &mut SectionRun, section: &Section, scratch: &mut ScanScratch) -> Result<Option<VectorStep>> {
     let range = run.bounds;
-    let vector = section.vector_of_row(run.row);
+    let vector = run.vector(section);
     let bounds = section.vector_rows(vector);
+    // Only a row of the run that is left makes it one.
+    run.next_vector = (run.row_end > bounds.end).then_some(vector + 1);
     let key = VectorKey { section: run.section, vector };
     let (mut start, mut end) = (run.row, run.row_end.min(bounds.end));
     run.row = end;

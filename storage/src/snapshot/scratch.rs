@@ -4,7 +4,7 @@
 //! remembers what it holds.
 
 use super::widen::widen_to_f64;
-use crate::encoding::{VECTOR_LEN, Validity};
+use crate::encoding::{VECTOR_LEN, Validity, VectorBuffer};
 use crate::error::Result;
 use crate::segment::{Section, SectionColumn};
 use crate::types::FieldType;
@@ -33,16 +33,18 @@ impl ScanScratch {
 #[derive(Debug, Default)]
 pub(super) struct TimesScratch {
     key: Option<VectorKey>,
-    values: Option<Box<[i64; VECTOR_LEN]>>,
+    values: Option<Box<VectorBuffer<i64>>>,
+    pub(super) decoded: u64,
 }
 
 impl TimesScratch {
     /// Decodes a vector unless it is there already.
     pub(super) fn load(&mut self, key: VectorKey, section: &Section) -> Result<&[i64; VECTOR_LEN]> {
-        let values = self.values.get_or_insert_with(|| Box::new([0; VECTOR_LEN]));
+        let values = self.values.get_or_insert_with(VectorBuffer::boxed);
         if self.key != Some(key) {
             self.key = None;
             section.decode_times(key.vector, values)?;
+            self.decoded += 1;
             self.key = Some(key);
         }
         Ok(values)
@@ -53,15 +55,25 @@ impl TimesScratch {
 #[derive(Debug)]
 pub(super) struct FieldScratch {
     key: Option<VectorKey>,
-    i64s: Option<Box<[i64; VECTOR_LEN]>>,
-    f64s: Option<Box<[f64; VECTOR_LEN]>>,
+    i64s: Option<Box<VectorBuffer<i64>>>,
+    f64s: Option<Box<VectorBuffer<f64>>>,
     validity_key: Option<VectorKey>,
     validity: Validity,
+    pub(super) decoded: u64,
+    pub(super) bytes_decoded: u64,
 }
 
 impl Default for FieldScratch {
     fn default() -> Self {
-        Self { key: None, i64s: None, f64s: None, validity_key: None, validity: Validity::AllValid }
+        Self {
+            key: None,
+            i64s: None,
+            f64s: None,
+            validity_key: None,
+            validity: Validity::AllValid,
+            decoded: 0,
+            bytes_decoded: 0,
+        }
     }
 }
 
@@ -69,13 +81,13 @@ impl FieldScratch {
     /// The buffer for integers that do not come from a vector.
     pub(super) fn i64_buffer(&mut self) -> &mut [i64; VECTOR_LEN] {
         self.key = None;
-        self.i64s.get_or_insert_with(|| Box::new([0; VECTOR_LEN]))
+        self.i64s.get_or_insert_with(VectorBuffer::boxed)
     }
 
     /// The buffer for floats that do not come from a vector.
     pub(super) fn f64_buffer(&mut self) -> &mut [f64; VECTOR_LEN] {
         self.key = None;
-        self.f64s.get_or_insert_with(|| Box::new([0.0; VECTOR_LEN]))
+        self.f64s.get_or_insert_with(VectorBuffer::boxed)
     }
 
     /// Whether a vector is decoded already.
@@ -88,9 +100,17 @@ impl FieldScratch {
         if self.key != Some(key) {
             self.key = None;
             // A boolean that was widened to an integer is stored as 0 and 1 already.
-            column.decode_i64(key.vector, self.i64s.get_or_insert_with(|| Box::new([0; VECTOR_LEN])))?;
+            column.decode_i64(key.vector, self.i64s.get_or_insert_with(VectorBuffer::boxed))?;
             self.key = Some(key);
+            self.count(key, column)?;
         }
+        Ok(())
+    }
+
+    /// Counts a vector that was decoded.
+    pub(super) fn count(&mut self, key: VectorKey, column: &SectionColumn) -> Result<()> {
+        self.decoded += 1;
+        self.bytes_decoded += column.encoded(key.vector)?.data.len() as u64;
         Ok(())
     }
 
@@ -98,15 +118,16 @@ impl FieldScratch {
     pub(super) fn load_f64(&mut self, key: VectorKey, column: &SectionColumn) -> Result<()> {
         if self.key != Some(key) {
             self.key = None;
-            let floats = self.f64s.get_or_insert_with(|| Box::new([0.0; VECTOR_LEN]));
+            let floats = self.f64s.get_or_insert_with(VectorBuffer::boxed);
             if column.field_type() == FieldType::F64 {
                 column.decode_f64(key.vector, floats)?;
             } else {
-                column.decode_i64(key.vector, self.i64s.get_or_insert_with(|| Box::new([0; VECTOR_LEN])))?;
+                column.decode_i64(key.vector, self.i64s.get_or_insert_with(VectorBuffer::boxed))?;
                 let integers = self.i64s.as_deref().map_or(&[][..], |values| values.as_slice());
                 widen_to_f64(integers, column.field_type(), floats.as_mut_slice());
             }
             self.key = Some(key);
+            self.count(key, column)?;
         }
         Ok(())
     }

@@ -52,7 +52,42 @@ impl TagValues {
     pub const NULL: u32 = u32::MAX;
 }
 
+/// Where the rows of a set come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ScanSources {
+    /// Starts of the partitions with rows in segments, ascending.
+    pub partition_starts_ns: Vec<i64>,
+    /// Segments with rows of the set.
+    pub segments: usize,
+    /// Segments with rows of the table.
+    pub table_segments: usize,
+    /// Rows in memtables, before duplicates are resolved and before the range cuts.
+    pub memory_rows: u64,
+}
+
 impl SeriesSet {
+    /// The partitions and segments in which the set has rows of its range, and what it has in memory.
+    pub fn sources(&self) -> ScanSources {
+        let mut is_used = vec![false; self.sections().len()];
+        let mut sources = ScanSources::default();
+        for series in 0..self.len() {
+            for source in self.section_sources(series) {
+                let entry = self.sections()[source.section as usize].series(source.series as usize);
+                let rows = TimeRange { start_ns: entry.min_time, end_ns: entry.max_time };
+                is_used[source.section as usize] |= rows.overlaps(self.range);
+            }
+            sources.memory_rows +=
+                self.memory_sources(series).iter().map(|buffer| buffer.row_count() as u64).sum::<u64>();
+        }
+        let used = self.sections().iter().zip(is_used).filter_map(|(section, is_used)| is_used.then_some(section));
+        sources.partition_starts_ns = used.clone().map(|section| section.partition_start_ns()).collect();
+        sources.partition_starts_ns.sort_unstable();
+        sources.partition_starts_ns.dedup();
+        sources.segments = segment_count(used);
+        sources.table_segments = segment_count(self.sections().iter());
+        sources
+    }
+
     pub(super) fn build(table: TableSnapshot, filter: &TagFilter, range: TimeRange) -> Result<Self> {
         let index = table.index()?;
         let deletes = Deletes::new(table.tombstones(), table.schema(), &index);
@@ -241,6 +276,17 @@ impl SeriesSet {
         let tags = self.entries[series].key.as_ref()?.decode(tag + 1);
         tags.into_iter().nth(tag).flatten().map(|value| String::from_utf8_lossy(&value).into_owned())
     }
+}
+
+/// Number of segments that some sections lie in.
+fn segment_count<'a>(sections: impl Iterator<Item = &'a Arc<Section>>) -> usize {
+    let mut one_per_segment: Vec<&Section> = Vec::new();
+    for section in sections {
+        if !one_per_segment.iter().any(|known| known.is_beside(section)) {
+            one_per_segment.push(section);
+        }
+    }
+    one_per_segment.len()
 }
 
 struct MemorySeries {

@@ -29,12 +29,20 @@ pub struct TableSnapshot {
     /// Oldest first.
     memtables: Arc<[Arc<Memtable>]>,
     visible: CommitSeq,
+    /// Times of rows that have not expired.
+    unexpired: TimeRange,
     damage_policy: DamagePolicy,
 }
 
 impl TableSnapshot {
-    pub(super) fn new(state: Arc<TableState>, memtables: Arc<[Arc<Memtable>]>, visible: CommitSeq) -> Self {
-        Self { state, memtables, visible, damage_policy: DamagePolicy::Fail }
+    pub(super) fn new(
+        state: Arc<TableState>,
+        memtables: Arc<[Arc<Memtable>]>,
+        visible: CommitSeq,
+        taken_ns: i64,
+    ) -> Self {
+        let unexpired = state.schema.options.unexpired(taken_ns);
+        Self { state, memtables, visible, unexpired, damage_policy: DamagePolicy::Fail }
     }
 
     /// The table as a query sees it that does `policy` where rows cannot be read. Unless set, it fails there.
@@ -70,7 +78,8 @@ impl TableSnapshot {
     ) -> Self {
         let sections = Arc::new(SectionSet::new(sections));
         let state = Arc::new(TableState { schema, sections, tombstones, damages: Vec::new() });
-        Self { state, memtables: Arc::new([]), visible: CommitSeq::default(), damage_policy: DamagePolicy::Fail }
+        let (memtables, visible) = (Arc::new([]), CommitSeq::default());
+        Self { state, memtables, visible, unexpired: TimeRange::ALL, damage_policy: DamagePolicy::Fail }
     }
 
     /// The schema of the table at the time of the snapshot.
@@ -88,6 +97,8 @@ impl TableSnapshot {
             .filter_map(|(_, buffer)| buffer.time_bounds());
         stored
             .chain(memory)
+            .map(|range| range.intersect(self.unexpired))
+            .filter(|range| !range.is_empty())
             .reduce(|a, b| TimeRange { start_ns: a.start_ns.min(b.start_ns), end_ns: a.end_ns.max(b.end_ns) })
     }
 
@@ -108,12 +119,13 @@ impl TableSnapshot {
         self.sections().len()
     }
 
-    /// The series whose tags satisfy `filter` and that may have a row in `range`, in key order.
+    /// The series whose tags satisfy `filter` and that may have a row in `range` that has not expired, in key order.
     ///
     /// # Errors
     /// `Corruption` when a directory is damaged, or a segment with rows of the table in `range` could not be opened and
     /// the policy is to fail.
     pub fn series(&self, filter: &TagFilter, range: TimeRange) -> Result<SeriesSet> {
+        let range = range.intersect(self.unexpired);
         if self.damage_policy == DamagePolicy::Fail {
             self.check_damage(range)?;
         }
@@ -131,6 +143,11 @@ impl TableSnapshot {
     /// The same table without what is in memory.
     pub(crate) fn sections_only(&self) -> Self {
         Self { memtables: Arc::new([]), ..self.clone() }
+    }
+
+    /// The same table with the rows that have expired and were not dropped yet.
+    pub(crate) fn with_expired(&self) -> Self {
+        Self { unexpired: TimeRange::ALL, ..self.clone() }
     }
 
     /// The largest commit order of its sections; `None` when it has none.

@@ -15,11 +15,18 @@ pub struct Snapshot {
     /// Oldest first.
     memtables: Arc<[Arc<Memtable>]>,
     visible: CommitSeq,
+    /// When it was taken: rows that had expired then are not shown, whether or not they are dropped yet.
+    taken_ns: i64,
 }
 
 impl Snapshot {
-    pub(crate) fn new(version: Arc<Version>, memtables: Arc<[Arc<Memtable>]>, visible: CommitSeq) -> Self {
-        Self { version, memtables, visible }
+    pub(crate) fn new(
+        version: Arc<Version>,
+        memtables: Arc<[Arc<Memtable>]>,
+        visible: CommitSeq,
+        taken_ns: i64,
+    ) -> Self {
+        Self { version, memtables, visible, taken_ns }
     }
 
     /// The last commit that the snapshot shows.
@@ -49,6 +56,6 @@ impl Snapshot {
     pub fn table(&self, namespace: &str, name: &str) -> Result<TableSnapshot> {
         let state =
             self.version.table(namespace, name).ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
-        Ok(TableSnapshot::new(Arc::clone(state), Arc::clone(&self.memtables), self.visible))
+        Ok(TableSnapshot::new(Arc::clone(state), Arc::clone(&self.memtables), self.visible, self.taken_ns))
     }
 }

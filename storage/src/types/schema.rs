@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use super::{ColumnId, TableId};
+use super::{ColumnId, TableId, TimeRange};
 use crate::error::{Error, Result};
 
 /// The type of a field column.
@@ -105,6 +105,14 @@ pub struct TableOptions {
     pub partition_ns: i64,
     /// Rows older than this are dropped; `None` keeps them for ever.
     pub retention_ns: Option<i64>,
+}
+
+impl TableOptions {
+    /// Times of rows that have not expired at `now_ns`.
+    pub(crate) fn unexpired(&self, now_ns: i64) -> TimeRange {
+        let cutoff_ns = self.retention_ns.and_then(|retention_ns| now_ns.checked_sub(retention_ns));
+        TimeRange { start_ns: cutoff_ns.unwrap_or(i64::MIN), end_ns: i64::MAX }
+    }
 }
 
 impl Default for TableOptions {

@@ -4,11 +4,19 @@
 //! `00 00`. NULL sorts before every value, and a value before every longer one that starts with it. Trailing NULLs are
 //! cut, so that a tag that is added later (at the end) leaves every older key as it was.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 /// The encoded tag values of a series within its table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesKey(Arc<[u8]>);
+
+/// Maps of series are searched by encoded tags, which hash and compare as the key does.
+impl Borrow<[u8]> for SeriesKey {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 impl SeriesKey {
     /// Encodes tag values, in the order of the table's tags.
@@ -27,11 +35,10 @@ impl SeriesKey {
                 None => bytes.push(0),
                 Some(value) => {
                     bytes.push(1);
-                    for &byte in value {
-                        bytes.push(byte);
-                        if byte == 0 {
-                            bytes.push(0xFF);
-                        }
+                    if value.contains(&0) {
+                        append_escaped(value, bytes);
+                    } else {
+                        bytes.extend_from_slice(value);
                     }
                     bytes.extend_from_slice(&[0, 0]);
                     end_of_last_value = bytes.len();
@@ -85,6 +92,15 @@ impl SeriesKey {
         }
         values.resize(tag_count, None);
         values
+    }
+}
+
+fn append_escaped(value: &[u8], bytes: &mut Vec<u8>) {
+    for &byte in value {
+        bytes.push(byte);
+        if byte == 0 {
+            bytes.push(0xFF);
+        }
     }
 }
 

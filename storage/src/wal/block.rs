@@ -6,6 +6,7 @@
 //! The number of values is not part of a block. Decoding is for untrusted bytes: `None` for anything malformed; the
 //! caller bounds the number of values, since a regular block of any length takes 17 bytes.
 
+use crate::encoding::kernel::min_max_i64;
 use crate::framing::ByteReader;
 use crate::types::SeriesRows;
 
@@ -27,7 +28,7 @@ pub(super) fn encode_integers(values: &[i64], out: &mut Vec<u8>) {
     if encode_regular(values, out) {
         return;
     }
-    let (min, max) = min_max(values);
+    let (min, max) = min_max_i64(values).unwrap_or_default();
     let spread = max.wrapping_sub(min) as u64;
     if spread <= u64::from(u8::MAX) {
         encode_narrow::<1>(values, min, out);
@@ -71,10 +72,6 @@ pub(super) fn encode_floats(values: &[f64], out: &mut Vec<u8>) {
     for (slot, value) in out[start..].as_chunks_mut::<8>().0.iter_mut().zip(values) {
         *slot = value.to_bits().to_le_bytes();
     }
-}
-
-fn min_max(values: &[i64]) -> (i64, i64) {
-    values.iter().fold((i64::MAX, i64::MIN), |(min, max), &value| (min.min(value), max.max(value)))
 }
 
 fn regular_step(values: &[i64]) -> Option<i64> {

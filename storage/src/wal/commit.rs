@@ -33,7 +33,7 @@ pub struct EncodedCommit {
 }
 
 impl EncodedCommit {
-    /// Bytes that the commit takes in the log.
+    /// Bytes that the commit takes in the log, and in memory until then.
     pub fn byte_len(&self) -> usize {
         self.record.len()
     }
@@ -60,7 +60,9 @@ pub fn encode_commit(batches: &[SeriesBatch]) -> Result<EncodedCommit> {
             "a commit holds {raw_bytes} bytes, at most {COMMIT_RAW_BYTES_MAX} are possible: write in smaller batches"
         )));
     }
-    let mut out = vec![0; RECORD_HEADER_BYTES];
+    // Most numbers take a byte or two of the eight that they were counted with.
+    let mut out = Vec::with_capacity(RECORD_HEADER_BYTES + raw_bytes as usize / 4);
+    out.resize(RECORD_HEADER_BYTES, 0);
     out.extend_from_slice(&u32_of(batches.len())?.to_le_bytes());
     for batch in batches {
         encode_batch(batch, &mut out)?;
@@ -68,6 +70,8 @@ pub fn encode_commit(batches: &[SeriesBatch]) -> Result<EncodedCommit> {
     let payload_len = out.len() - RECORD_HEADER_BYTES;
     let payload_crc = crc32c::crc32c(&out[RECORD_HEADER_BYTES..]);
     out.resize(RECORD_HEADER_BYTES + padded_len(payload_len), 0);
+    // What waits for the log takes what it says it does, and not the room in which it grew.
+    out.shrink_to_fit();
     let payload_len = u32_of(payload_len).ok().filter(|len| *len <= FORMAT.payload_bytes_max);
     let payload_len = payload_len.ok_or_else(|| Error::invalid("a commit is too large: write in smaller batches"))?;
     Ok(EncodedCommit { record: out, payload_len, payload_crc })

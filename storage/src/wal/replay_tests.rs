@@ -39,7 +39,7 @@ fn replayed(io: &SimIo, after: u64) -> Result<(Vec<u64>, ReplayReport)> {
 }
 
 fn writer(io: &SimIo, report: &ReplayReport, flushed: u64) -> Result<WalWriter> {
-    let options = WalOptions { file_bytes_max: 3000 };
+    let options = WalOptions { file_bytes_max: 3000, ..WalOptions::default() };
     WalWriter::open(Arc::new(io.clone()), Path::new(DIR), report, Lsn(flushed), options)
 }
 
@@ -183,7 +183,7 @@ fn every_failing_operation_leaves_a_prefix_with_all_that_was_acknowledged() {
 fn three_files() -> SimIo {
     let io = SimIo::new();
     let report = replayed(&io, 0).unwrap().1;
-    let options = WalOptions { file_bytes_max: 16 << 10 };
+    let options = WalOptions { file_bytes_max: 16 << 10, ..WalOptions::default() };
     let wal = WalWriter::open(Arc::new(io.clone()), Path::new(DIR), &report, Lsn(0), options).unwrap();
     for lsn in 1..=25 {
         if lsn == 10 || lsn == 20 {

@@ -1,10 +1,12 @@
 use std::sync::Barrier;
 use std::sync::mpsc;
 
+use super::super::file::SealedFile;
 use super::*;
+use crate::error::Error;
 use crate::io::RealIo;
 use crate::io::sim::{FaultAt, FaultKind, Operation, SimIo};
-use crate::types::{SeriesBatch, SeriesKey, SeriesRows, TableId};
+use crate::types::{SeriesBatch, SeriesKey, SeriesRows, TableId, WalFileId};
 use crate::wal::{encode_commit, replay};
 
 const DIR: &str = "/db/wal";
@@ -21,7 +23,7 @@ fn commit_of(number: u64) -> EncodedCommit {
 
 fn open(io: Arc<dyn Io>, dir: &Path, file_bytes_max: u64) -> WalWriter {
     let report = replay(&*io, dir, Lsn(0), |_, _| Ok(())).unwrap();
-    WalWriter::open(io, dir, &report, Lsn(0), WalOptions { file_bytes_max }).unwrap()
+    WalWriter::open(io, dir, &report, Lsn(0), WalOptions { file_bytes_max, ..WalOptions::default() }).unwrap()
 }
 
 fn open_sim(io: &SimIo) -> WalWriter {
@@ -60,7 +62,7 @@ fn writers_that_come_together_share_a_write_and_a_sync() {
                     assert!((1..=8).contains(&lsn.0));
                 });
             }
-            while wal.state.lock().queue.len() < 8 {
+            while wal.group.queue_len() < 8 {
                 std::thread::yield_now();
             }
         })
@@ -130,7 +132,7 @@ fn every_writer_of_a_failed_group_is_told() {
             .rotate(|_| {
                 let threads: Vec<_> =
                     (0..6).map(|_| scope.spawn(|| write(&wal, SyncMode::Sync).unwrap_err())).collect();
-                while wal.state.lock().queue.len() < 6 {
+                while wal.group.queue_len() < 6 {
                     std::thread::yield_now();
                 }
                 io.fail(FaultAt::Next(Operation::Sync), FaultKind::Eio);
@@ -176,20 +178,21 @@ fn files_rotate_by_size_and_go_when_they_are_flushed() {
     for _ in 0..200 {
         write(&wal, SyncMode::Write).unwrap();
     }
-    let sealed: Vec<SealedFile> = wal.sealed.lock().clone();
+    let sealed: Vec<SealedFile> = wal.files.sealed.lock().clone();
     assert!(sealed.len() > 2);
     assert!(sealed.iter().all(|file| file.byte_len <= 4096));
     let before = wal.total_bytes();
     wal.remove_up_to(Lsn(sealed[1].last_lsn.0 - 1)).unwrap();
-    assert_eq!(wal.sealed.lock().len(), sealed.len() - 1);
+    assert_eq!(wal.files.sealed.lock().len(), sealed.len() - 1);
     assert_eq!(wal.total_bytes(), before - sealed[0].byte_len);
     wal.rotate(|last| assert_eq!(last, Lsn(200))).unwrap();
     wal.remove_up_to(Lsn(200)).unwrap();
     assert_eq!(wal.total_bytes(), HEADER_BYTES);
     assert_eq!(file::list(&io, Path::new(DIR)).unwrap().len(), 1);
-    let ids = wal.active.lock().id;
+    let id = || wal.group.exclusively(|active| Ok(active.id())).unwrap();
+    let before = id();
     wal.rotate(|_| ()).unwrap();
-    assert_eq!(wal.active.lock().id, ids, "a file without records stays");
+    assert_eq!(id(), before, "a file without records stays");
 }
 
 #[test]

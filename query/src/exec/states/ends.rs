@@ -1,29 +1,26 @@
 //! The values of the earliest and the latest row of a group.
 
-/// First and last value of a group by time, as bits of their column.
+/// First and last value of a group by time, as keys that compare like the values.
 ///
-/// At equal times the first row that was added is the first, and the last one the last, so adding series in their order
-/// and merging partial results in theirs gives one answer.
+/// At equal times the least value is the first and the greatest the last, so that neither the order of rows nor their
+/// division over threads matters.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ends {
     is_set: bool,
-    first_time_ns: i64,
-    last_time_ns: i64,
-    pub(super) first_bits: u64,
-    pub(super) last_bits: u64,
+    first: (i64, i64),
+    last: (i64, i64),
 }
 
 impl Ends {
     /// Of no row.
-    pub(super) const EMPTY: Self =
-        Self { is_set: false, first_time_ns: 0, last_time_ns: 0, first_bits: 0, last_bits: 0 };
+    pub(super) const EMPTY: Self = Self { is_set: false, first: (0, 0), last: (0, 0) };
 
-    /// Of rows that stand in time order, of which only the outermost matter.
-    pub(super) fn of(first: (i64, u64), last: (i64, u64)) -> Self {
-        Self { is_set: true, first_time_ns: first.0, last_time_ns: last.0, first_bits: first.1, last_bits: last.1 }
+    /// Of rows whose outermost ones are these; each is a time and a key.
+    pub(super) fn of(first: (i64, i64), last: (i64, i64)) -> Self {
+        Self { is_set: true, first, last }
     }
 
-    /// Adds rows that came later than those added so far, though perhaps with earlier times.
+    /// Adds other rows.
     pub(super) fn merge(&mut self, other: &Self) {
         if !other.is_set {
             return;
@@ -32,11 +29,17 @@ impl Ends {
             *self = *other;
             return;
         }
-        if other.first_time_ns < self.first_time_ns {
-            (self.first_time_ns, self.first_bits) = (other.first_time_ns, other.first_bits);
-        }
-        if other.last_time_ns >= self.last_time_ns {
-            (self.last_time_ns, self.last_bits) = (other.last_time_ns, other.last_bits);
-        }
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+
+    /// The key of the first value.
+    pub(super) fn first_key(&self) -> i64 {
+        self.first.1
+    }
+
+    /// The key of the last value.
+    pub(super) fn last_key(&self) -> i64 {
+        self.last.1
     }
 }

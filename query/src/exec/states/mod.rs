@@ -8,5 +8,7 @@ mod rollup;
 mod value;
 
 pub(super) use layout::{Layout, StateKind};
-pub(super) use number::{NumberKind, NumberStates};
+pub(super) use number::{Needs, NumberKind, NumberStates};
+#[cfg(feature = "datafusion")]
+pub(crate) use output::bound;
 pub(super) use output::{ColumnStates, GroupStates};

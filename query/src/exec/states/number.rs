@@ -10,6 +10,7 @@ use lynxstore_storage::snapshot::BlockTimes;
 
 use super::ends::Ends;
 use crate::exec::row_mask::RowMask;
+use crate::exec::summaries::key_of_float;
 
 /// How the values of an argument are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +205,7 @@ impl NumberStates {
                 self.integers[group].add(sum_and_bounds(slice, self.needs));
             }
             self.add_moments(group, slice.len(), || moments_of(slice.iter().map(|&value| value as f64)));
-            self.add_ends(group, slice.len(), times, (offset, rows.end - 1), |row| values[row].cast_unsigned());
+            self.add_ends(group, None, times, (offset, rows.end - 1), |row| values[row]);
             self.counts[group] += slice.len() as u64;
             return;
         };
@@ -231,7 +232,7 @@ impl NumberStates {
             self.integers[group].add(state);
         }
         self.add_moments(group, count, || moments_of(mask.iter(rows).map(|row| values[row] as f64)));
-        self.add_ends(group, count, times, (first, last), |row| values[row].cast_unsigned());
+        self.add_ends(group, Some(mask), times, (first, last), |row| values[row]);
         self.counts[group] += count as u64;
     }
 
@@ -275,7 +276,7 @@ impl NumberStates {
             None => moments_of(slice.iter().copied()),
             Some(mask) => moments_of(mask.iter(rows).map(|row| values[row])),
         });
-        self.add_ends(group, count, times, (first, last), |row| values[row].to_bits());
+        self.add_ends(group, mask, times, (first, last), |row| key_of_float(values[row]));
         self.counts[group] += count as u64;
     }
 
@@ -288,7 +289,7 @@ impl NumberStates {
             self.integers[group].add(IntegerState { sum: 0, min: first_ns, max: last_ns });
         }
         if self.needs.ends {
-            let ends = Ends::of((first_ns, first_ns.cast_unsigned()), (last_ns, last_ns.cast_unsigned()));
+            let ends = Ends::of((first_ns, first_ns), (last_ns, last_ns));
             self.ends[group].merge(&ends);
         }
         self.counts[group] += count as u64;
@@ -299,7 +300,7 @@ impl NumberStates {
         if self.needs.sum || self.needs.bounds {
             self.integers[group].add(IntegerState { sum: i128::from(value), min: value, max: value });
         }
-        self.add_one(group, value as f64, value.cast_unsigned(), time_ns);
+        self.add_one(group, value as f64, value, time_ns);
     }
 
     /// Adds one float.
@@ -307,15 +308,15 @@ impl NumberStates {
         if self.needs.sum || self.needs.bounds {
             self.floats[group].add(FloatState { sum: value, min: value, max: value });
         }
-        self.add_one(group, value, value.to_bits(), time_ns);
+        self.add_one(group, value, key_of_float(value), time_ns);
     }
 
-    fn add_one(&mut self, group: usize, value: f64, bits: u64, time_ns: i64) {
+    fn add_one(&mut self, group: usize, value: f64, key: i64, time_ns: i64) {
         if self.needs.moments {
             self.moments[group].add(self.counts[group], Moments { mean: value, squares: 0.0 }, 1);
         }
         if self.needs.ends {
-            self.ends[group].merge(&Ends::of((time_ns, bits), (time_ns, bits)));
+            self.ends[group].merge(&Ends::of((time_ns, key), (time_ns, key)));
         }
         self.counts[group] += 1;
     }
@@ -327,17 +328,26 @@ impl NumberStates {
         }
     }
 
+    /// Adds the outermost of the rows `first..=last`, those that `mask` keeps, which are in the order of time.
     fn add_ends(
         &mut self,
         group: usize,
-        count: usize,
+        mask: Option<&RowMask>,
         times: BlockTimes<'_>,
         (first, last): (usize, usize),
-        bits: impl Fn(usize) -> u64,
+        key: impl Fn(usize) -> i64,
     ) {
-        if count > 0 && self.needs.ends {
-            self.ends[group].merge(&Ends::of((times.get(first), bits(first)), (times.get(last), bits(last))));
+        if !self.needs.ends {
+            return;
         }
+        let counts = |row: usize| mask.is_none_or(|mask| mask.contains(row));
+        let (first_ns, last_ns) = (times.get(first), times.get(last));
+        // Several rows of one time stand together, where the table keeps them.
+        let at_first = (first..=last).take_while(|row| times.get(*row) == first_ns).filter(|row| counts(*row));
+        let at_last = (first..=last).rev().take_while(|row| times.get(*row) == last_ns).filter(|row| counts(*row));
+        let first_key = at_first.map(&key).min().unwrap_or_else(|| key(first));
+        let last_key = at_last.map(&key).max().unwrap_or_else(|| key(last));
+        self.ends[group].merge(&Ends::of((first_ns, first_key), (last_ns, last_key)));
     }
 
     /// Adds a group of other states of the same layout.

@@ -9,6 +9,7 @@ use super::layout::{Layout, Output, StateKind};
 use super::number::{NumberKind, NumberStates};
 use super::value::{Pick, ValueStates};
 use crate::error::Result;
+use crate::exec::summaries::{RowOrigin, SummaryStates, float_of_key};
 use crate::plan::AggregateFunction;
 
 /// The states of one argument.
@@ -20,6 +21,8 @@ pub(crate) enum ColumnStates {
     Number(NumberStates),
     /// States over other values.
     Value(ValueStates),
+    /// Summaries.
+    Summary(SummaryStates),
 }
 
 impl ColumnStates {
@@ -27,7 +30,7 @@ impl ColumnStates {
     pub(crate) fn number_count(&self, group: usize) -> u64 {
         match self {
             Self::Number(states) => states.counts[group],
-            Self::Count(_) | Self::Value(_) => 0,
+            Self::Count(_) | Self::Value(_) | Self::Summary(_) => 0,
         }
     }
 }
@@ -50,6 +53,7 @@ impl GroupStates {
             StateKind::Value(data_type, needs) => {
                 ColumnStates::Value(ValueStates::new(data_type.clone(), needs.bounds, needs.ends))
             }
+            StateKind::Summary(kind, data_type) => ColumnStates::Summary(SummaryStates::new(*kind, data_type.clone())),
         });
         let mut states = Self { rows: Vec::new(), columns: columns.collect() };
         states.resize(groups);
@@ -64,16 +68,32 @@ impl GroupStates {
                 ColumnStates::Count(counts) => counts.resize(groups, 0),
                 ColumnStates::Number(states) => states.resize(groups),
                 ColumnStates::Value(states) => states.resize(groups),
+                ColumnStates::Summary(states) => states.resize(groups),
             }
         }
     }
 
+    /// Bytes that summaries take.
+    pub(crate) fn summary_bytes(&self) -> u64 {
+        let bytes = self.columns.iter().map(|column| match column {
+            ColumnStates::Summary(states) => states.bytes() as u64,
+            ColumnStates::Count(_) | ColumnStates::Number(_) | ColumnStates::Value(_) => 0,
+        });
+        bytes.sum()
+    }
+
     /// Adds one row per group id; `arguments` are the evaluated arguments, as long as `groups`.
-    pub(crate) fn add_rows(&mut self, arguments: &[ArrayRef], groups: &[u32], times: Option<&[i64]>) -> Result<()> {
+    pub(crate) fn add_rows(
+        &mut self,
+        arguments: &[(ArrayRef, Option<ArrayRef>)],
+        groups: &[u32],
+        origin: Option<RowOrigin<'_>>,
+    ) -> Result<()> {
+        let times = origin.map(|origin| origin.times);
         for &group in groups {
             self.rows[group as usize] += 1;
         }
-        for (column, array) in self.columns.iter_mut().zip(arguments) {
+        for (column, (array, second)) in self.columns.iter_mut().zip(arguments) {
             match column {
                 ColumnStates::Count(counts) => {
                     // A column that is NULL by its type has no bits of its own.
@@ -84,6 +104,7 @@ impl GroupStates {
                 }
                 ColumnStates::Number(states) => add_numbers(states, array, groups, times),
                 ColumnStates::Value(states) => states.add(array, groups, times)?,
+                ColumnStates::Summary(states) => states.add_rows(array, second.as_ref(), groups, origin)?,
             }
         }
         Ok(())
@@ -97,6 +118,9 @@ impl GroupStates {
                 (ColumnStates::Count(counts), ColumnStates::Count(others)) => counts[group] += others[other_group],
                 (ColumnStates::Number(states), ColumnStates::Number(other)) => states.merge(group, other, other_group),
                 (ColumnStates::Value(states), ColumnStates::Value(other)) => states.merge(group, other, other_group),
+                (ColumnStates::Summary(states), ColumnStates::Summary(other)) => {
+                    states.merge(group, other, other_group)
+                }
                 _ => {}
             }
         }
@@ -114,11 +138,16 @@ impl GroupStates {
             );
         };
         let column = &self.columns[argument];
+        if let (ColumnStates::Summary(states), Some(function)) = (column, output.function.summary()) {
+            return states.finish(function, groups);
+        }
         if output.function == AggregateFunction::Count {
             let count = |group: u32| match column {
                 ColumnStates::Count(counts) => counts[group as usize],
                 ColumnStates::Number(states) => states.counts[group as usize],
                 ColumnStates::Value(states) => states.count(group as usize),
+                // A count is laid out apart from summaries.
+                ColumnStates::Summary(_) => 0,
             };
             return Arc::new(
                 groups.iter().map(|&group| count(group) as i64).collect::<Vec<_>>().into_iter().collect::<Int64Array>(),
@@ -135,8 +164,8 @@ impl GroupStates {
                 };
                 states.finish(pick, groups)
             }
-            // Only `count` is laid out without values.
-            ColumnStates::Count(_) => Arc::new(Int64Array::new_null(groups.len())),
+            // Only `count` is laid out without values, and summaries were read off above.
+            ColumnStates::Count(_) | ColumnStates::Summary(_) => Arc::new(Int64Array::new_null(groups.len())),
         }
     }
 }
@@ -190,16 +219,16 @@ fn finish_number(states: &NumberStates, function: AggregateFunction, groups: &[u
                 (states.counts[group] > 1).then(|| if function == F::Stddev { variance.sqrt() } else { variance })
             });
         }
-        F::Count | F::Sum | F::Min | F::Max | F::First | F::Last => {}
+        F::Count | F::Sum | F::Min | F::Max | F::First | F::Last | F::Summary(_) => {}
     }
     if states.kind == NumberKind::F64 {
         return float(&|group| {
             Some(match function {
                 F::Sum => states.floats[group].sum,
-                F::Min => states.floats[group].min,
-                F::Max => states.floats[group].max,
-                F::First => f64::from_bits(states.ends[group].first_bits),
-                _ => f64::from_bits(states.ends[group].last_bits),
+                F::Min => bound(states.floats[group].min),
+                F::Max => bound(states.floats[group].max),
+                F::First => float_of_key(states.ends[group].first_key()),
+                _ => float_of_key(states.ends[group].last_key()),
             })
         });
     }
@@ -208,8 +237,8 @@ fn finish_number(states: &NumberStates, function: AggregateFunction, groups: &[u
         F::Sum => states.integers[group].sum as i64,
         F::Min => states.integers[group].min,
         F::Max => states.integers[group].max,
-        F::First => states.ends[group].first_bits.cast_signed(),
-        _ => states.ends[group].last_bits.cast_signed(),
+        F::First => states.ends[group].first_key(),
+        _ => states.ends[group].last_key(),
     };
     match states.kind {
         NumberKind::U64 => Arc::new(
@@ -225,6 +254,11 @@ fn finish_number(states: &NumberStates, function: AggregateFunction, groups: &[u
         NumberKind::Time => Arc::new(present.map(|group| group.map(integer)).collect::<TimestampNanosecondArray>()),
         _ => Arc::new(present.map(|group| group.map(integer)).collect::<Int64Array>()),
     }
+}
+
+/// A least or greatest float as it is shown: one NaN, and 0 for -0, as rollups have it.
+pub(crate) fn bound(value: f64) -> f64 {
+    if value.is_nan() { f64::NAN } else { value + 0.0 }
 }
 
 /// The sum of unsigned values whose ordered forms were summed.

@@ -11,6 +11,7 @@ use lynxstore_storage::snapshot::{RollupPiece, ValueCounts};
 use super::ends::Ends;
 use super::number::{FloatState, IntegerState, NumberKind, NumberStates};
 use crate::error::Result;
+use crate::exec::summaries::key_of_float;
 
 /// States of one field in a piece, looked up once for all of its runs.
 struct States<'a> {
@@ -127,14 +128,14 @@ impl NumberStates {
             let mut with_values = rows.clone().filter(|row| states.count(*row) > 0);
             let Some(first) = with_values.next() else { continue };
             let last = with_values.next_back().unwrap_or(first);
-            let bits = |statistic, row: usize| match self.kind {
-                NumberKind::F64 => piece.floats(field, statistic)[row].to_bits(),
-                _ => piece.integers(field, statistic)[row].cast_unsigned(),
+            let key = |statistic, row: usize| match self.kind {
+                NumberKind::F64 => key_of_float(piece.floats(field, statistic)[row]),
+                _ => piece.integers(field, statistic)[row],
             };
-            let (first_bits, last_bits) = (bits(FieldStatistic::First, first), bits(FieldStatistic::Last, last));
+            let (first_key, last_key) = (key(FieldStatistic::First, first), key(FieldStatistic::Last, last));
             let first_ns = piece.first_value_time(field, first)?;
             let last_ns = piece.last_value_time(field, last)?;
-            self.ends[*group].merge(&Ends::of((first_ns, first_bits), (last_ns, last_bits)));
+            self.ends[*group].merge(&Ends::of((first_ns, first_key), (last_ns, last_key)));
         }
         Ok(())
     }

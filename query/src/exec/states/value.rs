@@ -15,6 +15,13 @@ struct TimedValue {
     value: Scalar,
 }
 
+impl TimedValue {
+    /// By time; of equal times by the value, so that the order of rows does not matter.
+    fn compare(&self, other: &Self) -> Ordering {
+        self.time_ns.cmp(&other.time_ns).then_with(|| order(&self.value, &other.value))
+    }
+}
+
 /// What a group remembers; the bounds or the ends, as the functions ask.
 #[derive(Debug, Clone, Default)]
 struct ValueState {
@@ -74,10 +81,12 @@ impl ValueStates {
             }
             if self.ends {
                 let time_ns = times.map_or(0, |times| times[row]);
-                if state.first.as_ref().is_none_or(|first| time_ns < first.time_ns) {
+                let order =
+                    |known: &TimedValue| time_ns.cmp(&known.time_ns).then_with(|| compare(array, row, &known.value));
+                if state.first.as_ref().is_none_or(|first| order(first) == Ordering::Less) {
                     state.first = Some(TimedValue { time_ns, value: Scalar::from_array(array, row)? });
                 }
-                if state.last.as_ref().is_none_or(|last| time_ns >= last.time_ns) {
+                if state.last.as_ref().is_none_or(|last| order(last) == Ordering::Greater) {
                     state.last = Some(TimedValue { time_ns, value: Scalar::from_array(array, row)? });
                 }
             }
@@ -100,12 +109,12 @@ impl ValueStates {
             state.max = Some(max.clone());
         }
         if let Some(first) = &other.first
-            && state.first.as_ref().is_none_or(|known| first.time_ns < known.time_ns)
+            && state.first.as_ref().is_none_or(|known| first.compare(known) == Ordering::Less)
         {
             state.first = Some(first.clone());
         }
         if let Some(last) = &other.last
-            && state.last.as_ref().is_none_or(|known| last.time_ns >= known.time_ns)
+            && state.last.as_ref().is_none_or(|known| last.compare(known) == Ordering::Greater)
         {
             state.last = Some(last.clone());
         }

@@ -33,35 +33,47 @@ dispatch! {
 
 #[inline(always)]
 fn compare_i64_body(op: CompareOp, values: &[i64], constant: i64, mask: &mut Mask) {
-    compare(op, values, constant, mask);
+    compare(op, values, constant, mask, word_of_bytes);
 }
 
 #[inline(always)]
 fn compare_f64_body(op: CompareOp, values: &[f64], constant: f64, mask: &mut Mask) {
-    compare(op, values, constant, mask);
+    compare(op, values, constant, mask, word_of_bytes);
 }
 
+/// Sets `mask` to the values that satisfy `value op constant`. `word` turns 64 bytes of 0 or 1 into bits.
 #[inline(always)]
-fn compare<T: PartialOrd + Copy>(op: CompareOp, values: &[T], constant: T, mask: &mut Mask) {
+pub(super) fn compare<T: PartialOrd + Copy>(
+    op: CompareOp,
+    values: &[T],
+    constant: T,
+    mask: &mut Mask,
+    word: impl Fn(&[u8; 64]) -> u64,
+) {
     match op {
-        CompareOp::Equal => fill(values, mask, |value| value == constant),
-        CompareOp::NotEqual => fill(values, mask, |value| value != constant),
-        CompareOp::Less => fill(values, mask, |value| value < constant),
-        CompareOp::LessOrEqual => fill(values, mask, |value| value <= constant),
-        CompareOp::Greater => fill(values, mask, |value| value > constant),
-        CompareOp::GreaterOrEqual => fill(values, mask, |value| value >= constant),
+        CompareOp::Equal => fill(values, mask, |value| value == constant, word),
+        CompareOp::NotEqual => fill(values, mask, |value| value != constant, word),
+        CompareOp::Less => fill(values, mask, |value| value < constant, word),
+        CompareOp::LessOrEqual => fill(values, mask, |value| value <= constant, word),
+        CompareOp::Greater => fill(values, mask, |value| value > constant, word),
+        CompareOp::GreaterOrEqual => fill(values, mask, |value| value >= constant, word),
     }
 }
 
 #[inline(always)]
-fn fill<T: Copy>(values: &[T], mask: &mut Mask, accept: impl Fn(T) -> bool) {
+fn fill<T: Copy>(values: &[T], mask: &mut Mask, accept: impl Fn(T) -> bool, word: impl Fn(&[u8; 64]) -> u64) {
     *mask = [0; 16];
-    for (values, word) in values.chunks(64).zip(mask) {
-        let mut bytes = [0u8; 64];
-        for (byte, &value) in bytes.iter_mut().zip(values) {
+    let (blocks, rest) = values.as_chunks::<64>();
+    let mut words = mask.iter_mut();
+    for (block, out) in blocks.iter().zip(&mut words) {
+        *out = word(&block.map(|value| u8::from(accept(value))));
+    }
+    if let (false, Some(out)) = (rest.is_empty(), words.next()) {
+        let mut bytes = [0; 64];
+        for (byte, &value) in bytes.iter_mut().zip(rest) {
             *byte = u8::from(accept(value));
         }
-        *word = word_of_bytes(&bytes);
+        *out = word(&bytes);
     }
 }
 
@@ -87,7 +99,7 @@ mod x86 {
         }
         if let (false, Some(out)) = (rest.is_empty(), mask.get_mut(blocks.len())) {
             let mut of_rest = [0; 16];
-            compare(op, rest, constant, &mut of_rest);
+            compare(op, rest, constant, &mut of_rest, word_of_bytes);
             *out = of_rest[0];
         }
     }

@@ -47,13 +47,14 @@ fn sum_lanes<T: super::lane::Lane>(lanes: &[T]) -> u64 {
     }
 }
 
-/// For lanes `$lane`, of which sums over the rows of a vector of `$lane` rows fit in `$sum`.
+/// For lanes `$lane`, of which sums over the rows of a vector fit in `$sum`, and these, each times its place in a row, in
+/// `$total`.
 ///
 /// A number counts once for each value from its own on. With rows taken in order, adding a row to the sums of the lanes
 /// and these to a second set counts each number once for its own and every later row, in additions of narrow lanes; the
 /// places within the rows are put right at the end.
 macro_rules! weighted_sum {
-    ($data:expr, $width:expr, $len:expr, $lane:ty, $sum:ty) => {{
+    ($data:expr, $width:expr, $len:expr, $lane:ty, $sum:ty, $total:ty) => {{
         const LANES: usize = <$lane as super::lane::Lane>::LANES;
         let mut lanes = lanes::<$lane>();
         let lanes = &unpack($data, $width, $len, &mut lanes)[..$len];
@@ -65,12 +66,16 @@ macro_rules! weighted_sum {
                 *often += *once;
             }
         }
-        let (end_of_rows, mut sum) = ((rows.len() * LANES) as u64, 0u64);
-        for ((&once, &often), place) in once.iter().zip(&often).zip(0u64..) {
-            // Behind the last whole row there are more values; in its own row it does not count for those before it.
-            sum += u64::from(often) * LANES as u64 + u64::from(once) * ($len as u64 - end_of_rows);
-            sum -= u64::from(once) * place;
+        let (mut all_once, mut all_often, mut by_place) = (0 as $total, 0 as $total, 0 as $total);
+        for ((&once, &often), place) in once.iter().zip(&often).zip(0..) {
+            all_once += <$total>::from(once);
+            all_often += <$total>::from(often);
+            by_place += <$total>::from(once) * place;
         }
+        // Behind the last whole row there are more values; in its own row a number does not count for those before it.
+        let end_of_rows = (rows.len() * LANES) as u64;
+        let mut sum = u64::from(all_often) * LANES as u64 + u64::from(all_once) * ($len as u64 - end_of_rows);
+        sum -= u64::from(by_place);
         for (&lane, place) in rest.iter().zip(end_of_rows..) {
             sum += u64::from(lane) * ($len as u64 - place);
         }
@@ -82,10 +87,11 @@ macro_rules! weighted_sum {
 #[inline(always)]
 fn weighted_sum_packed_body(data: &[u8], width: u32, len: usize) -> u128 {
     match super::lane::lane_bits(width) {
-        // 255 * 36, and 65535 * 136, are the largest.
-        8 => u128::from(weighted_sum!(data, width, len, u8, u16)),
-        16 => u128::from(weighted_sum!(data, width, len, u16, u32)),
-        32 => u128::from(weighted_sum!(data, width, len, u32, u64)),
+        // Of 8 rows of 128 lanes, and 16 of 64: 255 * 36 and 65535 * 136 are the largest sums, and 255 * 8 and
+        // 65535 * 16 times the sum of the places below 128 and 64.
+        8 => u128::from(weighted_sum!(data, width, len, u8, u16, u32)),
+        16 => u128::from(weighted_sum!(data, width, len, u16, u32, u32)),
+        32 => u128::from(weighted_sum!(data, width, len, u32, u64, u64)),
         _ => {
             let mut lanes = lanes::<u64>();
             let lanes = unpack(data, width, len, &mut lanes);

@@ -123,6 +123,9 @@ fn sequence_bytes(width: u32, len: usize) -> usize {
 /// The layout of `len` numbers of `width` bits.
 #[inline]
 pub(super) fn packed_layout(width: u32, len: usize) -> PackedLayout {
+    if len == VECTOR_LEN {
+        return PackedLayout::Rows;
+    }
     let is_short = sequence_bytes(width, len) * 8 <= row_bytes(width, len) * 7;
     if is_short { PackedLayout::Sequence } else { PackedLayout::Rows }
 }
@@ -130,6 +133,10 @@ pub(super) fn packed_layout(width: u32, len: usize) -> PackedLayout {
 /// Bytes of `len` numbers of `width` bits (at most 64).
 #[inline]
 pub(crate) fn packed_bytes(width: u32, len: usize) -> usize {
+    if len == VECTOR_LEN {
+        // Every row is full, so that no bit is lost.
+        return VECTOR_LEN / 8 * width as usize;
+    }
     match packed_layout(width, len) {
         PackedLayout::Rows => row_bytes(width, len),
         PackedLayout::Sequence => sequence_bytes(width, len),

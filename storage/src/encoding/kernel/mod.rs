@@ -31,7 +31,7 @@ pub use aggregate::{
     sum_i64_masked,
 };
 pub use compare::{CompareOp, compare_f64, compare_i64};
-pub(super) use compare_packed::compare_packed;
+pub(super) use compare_packed::{Packed, compare_packed};
 pub(super) use decimal::{POWERS_OF_TEN, decimals_to_floats, floats_to_decimals};
 pub(super) use delta::{PackedDeltas, unpack_delta};
 pub(super) use fused::{min_max_packed, sum_packed, weighted_sum_packed};

@@ -1,5 +1,6 @@
 //! Sums of the packed numbers of parts of a vector, in their narrow lanes: unpacked once, never widened.
 
+use super::lane::Lane;
 use super::level::{Level, dispatch};
 use super::pack::{lanes, unpack, with_lane};
 
@@ -35,7 +36,7 @@ fn sum_parts_body(data: &[u8], width: u32, len: usize, cuts: &[usize], out: &mut
         let lanes = unpack(data, width, len, &mut lanes);
         for (cut, out) in cuts.array_windows().zip(out) {
             let &[start, end] = cut;
-            out.once = lanes[start..end].iter().fold(0u64, |sum, &lane| sum.wrapping_add(u64::from(lane)));
+            out.once = lanes[start..end].iter().fold(0u64, |sum, &lane| sum.wrapping_add(Lane::widen(lane)));
         }
     });
 }

@@ -289,7 +289,8 @@ fn comparisons_of_packed_numbers_equal_plain_loops() {
                     ];
                     for (op, holds) in cases {
                         let mut mask = [u64::MAX; 16];
-                        compare_packed::at::compare_packed(level, op, &data, width, len, constant, &mut mask);
+                        let packed = Packed { data: &data, width, len };
+                        compare_packed::at::compare_packed(level, op, packed, constant, &mut mask);
                         let expected =
                             (0..VECTOR_LEN).map(|i| numbers.get(i).is_some_and(|number| holds(number, &constant)));
                         assert!(expected.eq((0..VECTOR_LEN).map(|i| mask_contains(&mask, i))), "{op:?} {width} {len}");

@@ -110,11 +110,14 @@ impl Oracle {
         }
     }
 
+    /// Rows before this time are not shown at `now_ns`.
+    fn cutoff_ns(&self, now_ns: i64) -> Option<i64> {
+        self.retention_ns.and_then(|retention_ns| now_ns.checked_sub(retention_ns))
+    }
+
     /// Drops what is in segments and expired.
     pub(super) fn retain(&mut self, now_ns: i64) {
-        let Some(cutoff_ns) = self.retention_ns.and_then(|retention_ns| now_ns.checked_sub(retention_ns)) else {
-            return;
-        };
+        let Some(cutoff_ns) = self.cutoff_ns(now_ns) else { return };
         for commit in self.commits.iter_mut().filter(|commit| commit.is_flushed) {
             commit.rows.retain(|row| row.time >= cutoff_ns);
         }
@@ -135,8 +138,9 @@ impl Oracle {
             .collect()
     }
 
-    /// The rows of some hosts and times, by host and time.
-    pub(super) fn read(&self, hosts: &Hosts, range: TimeRange) -> Vec<ReadRow> {
+    /// The rows of some hosts and times that have not expired at `now_ns`, by host and time.
+    pub(super) fn read(&self, hosts: &Hosts, range: TimeRange, now_ns: i64) -> Vec<ReadRow> {
+        let range = TimeRange { start_ns: range.start_ns.max(self.cutoff_ns(now_ns).unwrap_or(i64::MIN)), ..range };
         let mut by_identity: BTreeMap<(Option<u8>, i64), Vec<&Row>> = BTreeMap::new();
         let rows = self.commits.iter().flat_map(|commit| &commit.rows);
         for row in rows.filter(|row| hosts.accept(row.host) && range.contains(row.time)) {

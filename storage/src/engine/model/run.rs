@@ -107,7 +107,7 @@ impl Model {
             }
             Op::Delete { hosts, range } => {
                 let deleted = self.engine.delete(self.table, &filter(hosts), *range);
-                let before = self.oracle.read(hosts, *range).len();
+                let before = self.oracle.read(hosts, *range, NOW_NS.get()).len();
                 self.oracle.delete(hosts, *range);
                 assert_eq!(deleted?.rows, before as u64, "a delete counts other rows than it takes away");
             }
@@ -154,12 +154,12 @@ impl Model {
                 }
             }
             Op::Hold => {
-                let rows = self.oracle.read(&Hosts::All, TimeRange::ALL);
+                let rows = self.oracle.read(&Hosts::All, TimeRange::ALL, NOW_NS.get());
                 self.held.push((self.engine.snapshot(), rows));
             }
             Op::Query { hosts, range } => {
                 let found = read(&self.engine.snapshot(), hosts, *range);
-                assert_eq!(found, self.oracle.read(hosts, *range), "{op:?}");
+                assert_eq!(found, self.oracle.read(hosts, *range, NOW_NS.get()), "{op:?}");
             }
             Op::Reopen => {
                 self.reopen()?;
@@ -231,14 +231,14 @@ impl Model {
         let matching = candidates.into_iter().find(|candidate| {
             candidate.fields == fields
                 && candidate.retention_ns == schema.options.retention_ns
-                && candidate.read(&Hosts::All, TimeRange::ALL) == found
+                && candidate.read(&Hosts::All, TimeRange::ALL, NOW_NS.get()) == found
         });
         self.oracle = matching.unwrap_or_else(|| panic!("no crash may leave {found:?}"));
     }
 
     fn check(&self, when: &str) {
         let found = read(&self.engine.snapshot(), &Hosts::All, TimeRange::ALL);
-        assert_eq!(found, self.oracle.read(&Hosts::All, TimeRange::ALL), "{when}");
+        assert_eq!(found, self.oracle.read(&Hosts::All, TimeRange::ALL, NOW_NS.get()), "{when}");
         for (snapshot, rows) in &self.held {
             assert_eq!(&read(snapshot, &Hosts::All, TimeRange::ALL), rows, "a snapshot changed {when}");
         }

@@ -230,6 +230,22 @@ fn a_pinned_segment_stays_until_its_reader_goes() {
 }
 
 #[test]
+fn a_maintenance_turn_unlinks_what_a_reader_has_pinned_and_left() {
+    let io = SimIo::new();
+    let engine = writer(&io);
+    engine.create_table(&spec(Dedup::Off)).unwrap();
+    write(&engine, &[("a", 1, Some(1))]);
+    engine.flush().unwrap();
+    let attached = reader(&io);
+    engine.drop_table("public", "cpu").unwrap();
+    engine.maintain().unwrap();
+    assert_eq!(segment_files(&io).len(), 1, "the lease pins it");
+    drop(attached);
+    engine.maintain().unwrap();
+    assert_eq!(segment_files(&io), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn a_compaction_leaves_what_a_reader_has_pinned() {
     let io = SimIo::new();
     let engine = writer(&io);

@@ -8,7 +8,7 @@ use crate::io::{Io, IoFile, IoLock, LinkOutcome, MappedFile, OpenMode};
 
 /// What an operation does to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(crate) enum Effect {
     Read,
     Write,
     Link,
@@ -18,13 +18,13 @@ type Hook = dyn Fn(Effect, &Path) -> Result<()> + Send + Sync;
 
 /// Runs the hook before each operation of the file system below; its error is that of the operation.
 #[derive(Clone)]
-pub(super) struct HookIo {
+pub(crate) struct HookIo {
     inner: Arc<dyn Io>,
     hook: Arc<Hook>,
 }
 
 impl HookIo {
-    pub(super) fn over(
+    pub(crate) fn over(
         inner: Arc<dyn Io>,
         hook: impl Fn(Effect, &Path) -> Result<()> + Send + Sync + 'static,
     ) -> Arc<dyn Io> {
@@ -32,7 +32,7 @@ impl HookIo {
     }
 
     /// A file system that is mounted read-only.
-    pub(super) fn read_only(inner: Arc<dyn Io>) -> Arc<dyn Io> {
+    pub(crate) fn read_only(inner: Arc<dyn Io>) -> Arc<dyn Io> {
         Self::over(inner, |effect, path| match effect {
             Effect::Read => Ok(()),
             Effect::Write | Effect::Link => {
