@@ -215,18 +215,8 @@ fn add_summary(
         return Ok(());
     }
     let mask = RowMask::combine(selection, &validity);
-    let listed: Vec<i64>;
-    let times = if states.needs_times() {
-        match block.times()? {
-            BlockTimes::Regular { start_ns, step_ns } => BlockTimes::Regular { start_ns, step_ns },
-            BlockTimes::Slice(times) => {
-                listed = times.to_vec();
-                BlockTimes::Slice(&listed)
-            }
-        }
-    } else {
-        BlockTimes::Regular { start_ns: 0, step_ns: 0 }
-    };
+    let mut listed = Vec::new();
+    let times = if states.needs_times() { copied_times(block, &mut listed)? } else { NO_TIMES };
     let values = match states.number_type() {
         DataType::Float64 => BlockNumbers::Floats(block.f64_values(position)?),
         _ => BlockNumbers::Integers(block.i64_values(position)?),
@@ -283,19 +273,8 @@ pub(super) fn add_field(
             return Err(Error::execution("values are not aggregated by series"));
         }
     };
-    // Only `first` and `last` read times; they are copied out because values and times share the block's buffers.
-    let listed: Vec<i64>;
-    let times = if states.needs_times() {
-        match block.times()? {
-            BlockTimes::Regular { start_ns, step_ns } => BlockTimes::Regular { start_ns, step_ns },
-            BlockTimes::Slice(times) => {
-                listed = times.to_vec();
-                BlockTimes::Slice(&listed)
-            }
-        }
-    } else {
-        BlockTimes::Regular { start_ns: 0, step_ns: 0 }
-    };
+    let mut listed = Vec::new();
+    let times = if states.needs_times() { copied_times(block, &mut listed)? } else { NO_TIMES };
     if states.kind() == NumberKind::F64 {
         let values = block.f64_values(position)?;
         for (state, rows) in runs {
@@ -308,6 +287,20 @@ pub(super) fn add_field(
         }
     }
     Ok(())
+}
+
+/// Of states that read none.
+const NO_TIMES: BlockTimes<'static> = BlockTimes::Regular { start_ns: 0, step_ns: 0 };
+
+/// The times of a block, those of an irregular one copied to `listed`: values and times share the block's buffers.
+fn copied_times<'t>(block: &mut Block<'_>, listed: &'t mut Vec<i64>) -> Result<BlockTimes<'t>> {
+    Ok(match block.times()? {
+        BlockTimes::Regular { start_ns, step_ns } => BlockTimes::Regular { start_ns, step_ns },
+        BlockTimes::Slice(times) => {
+            listed.extend_from_slice(times);
+            BlockTimes::Slice(listed)
+        }
+    })
 }
 
 /// Rows that a run must have on average for its sum to be taken from the packed numbers: shorter ones are decoded faster.

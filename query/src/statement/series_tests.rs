@@ -5,9 +5,9 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use lynxstore_storage::engine::{Engine, EngineOptions};
 
+use super::tests::lines;
 use crate::{QueryEngine, QueryOptions, QueryOutput, RollupMode, Route};
 
 /// A generator of the sequence of a seed, after Knuth.
@@ -80,20 +80,6 @@ impl Fixture {
         assert_eq!(output.route, Route::DataFusion, "{sql}");
         lines(&output)
     }
-}
-
-fn lines(output: &QueryOutput) -> Vec<String> {
-    let options = FormatOptions::default().with_null("NULL");
-    let mut rows = Vec::new();
-    for batch in &output.batches {
-        let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap());
-        let columns: Vec<_> = columns.collect();
-        rows.extend(
-            (0..batch.num_rows())
-                .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|")),
-        );
-    }
-    rows
 }
 
 const CONDITIONS: [&str; 9] = [

@@ -76,7 +76,7 @@ impl Fixture {
 }
 
 /// The rows of a result as text, cells joined by `|`.
-fn lines(output: &QueryOutput) -> Vec<String> {
+pub(super) fn lines(output: &QueryOutput) -> Vec<String> {
     let options = FormatOptions::default().with_null("NULL");
     let mut rows = Vec::new();
     for batch in &output.batches {
