@@ -1,15 +1,15 @@
-//! Comparisons of fields with constants, over whole blocks: skipped or passed by zone map, else a mask.
+//! Comparisons of fields with constants and tests for NULL, over whole blocks: skipped or passed by zone map, else a mask.
 //!
 //! Floats compare like everywhere in the executor: NaN is greater than every number, -0 equals 0. Zone maps leave NaN
 //! out, so a vector with NaN is never decided by its bounds.
 
-use lynxstore_storage::encoding::{VECTOR_LEN, Validity, ZoneMap, kernel};
+use lynxstore_storage::encoding::{Mask, VECTOR_LEN, Validity, ZoneMap, kernel};
 use lynxstore_storage::snapshot::Block;
 
 use super::row_mask::RowMask;
 use super::source::Source;
 use crate::error::Result;
-use crate::plan::{CompareOp, FieldBound, FieldTerm};
+use crate::plan::{CompareOp, FieldBound, FieldTerm, FieldTest};
 
 /// Which rows of a block pass.
 #[derive(Debug)]
@@ -28,6 +28,20 @@ impl Selection {
         match self {
             Self::Some(mask) => Some(mask),
             Self::All | Self::Nothing => None,
+        }
+    }
+
+    /// Those of these rows that are in `outer` too; `None` stands for all rows.
+    pub(crate) fn within(self, outer: Option<&RowMask>) -> Self {
+        match (self, outer) {
+            (Self::Nothing, _) => Self::Nothing,
+            (own, None) => own,
+            (Self::All, Some(outer)) => Self::Some(*outer),
+            (Self::Some(own), Some(outer)) => {
+                let mut words = *own.words();
+                kernel::mask_and(&mut words, outer.words());
+                if kernel::mask_is_empty(&words) { Self::Nothing } else { Self::Some(RowMask::new(words)) }
+            }
         }
     }
 }
@@ -56,7 +70,7 @@ impl FieldFilter {
     pub(crate) fn select(&self, block: &mut Block<'_>) -> Result<Selection> {
         let mut undecided = 0u64;
         for (index, (position, term)) in self.terms.iter().enumerate() {
-            match block.zone_bound(*position).map_or(Outcome::Depends, |zone| outcome(term, &zone)) {
+            match block.zone_bound(*position).map_or(Outcome::Depends, |zone| outcome(term.test, &zone)) {
                 Outcome::Never => return Ok(Selection::Nothing),
                 Outcome::Always => {}
                 // Beyond 64 terms every one is evaluated.
@@ -68,22 +82,15 @@ impl FieldFilter {
             if index < 64 && undecided >> index & 1 == 0 {
                 continue;
             }
-            let validity = block.validity(*position)?;
-            if validity == Validity::AllNull {
-                return Ok(Selection::Nothing);
-            }
-            let mut words = [0; 16];
-            compare_block(block, *position, term, &mut words)?;
+            let mut words = match test_block(block, *position, term.test)? {
+                BlockTest::Nothing => return Ok(Selection::Nothing),
+                BlockTest::All => continue,
+                BlockTest::Some(words) => words,
+            };
             if let Some(selected) = &selected {
                 kernel::mask_and(&mut words, selected.words());
             }
-            let mask = match &validity {
-                Validity::Mask(valid) => {
-                    kernel::mask_and(&mut words, valid);
-                    RowMask::new(words)
-                }
-                _ => RowMask::new(words),
-            };
+            let mask = RowMask::new(words);
             if kernel::mask_is_empty(mask.words()) {
                 return Ok(Selection::Nothing);
             }
@@ -97,20 +104,49 @@ impl FieldFilter {
     }
 }
 
-fn compare_block(block: &mut Block<'_>, position: usize, term: &FieldTerm, words: &mut [u64; 16]) -> Result<()> {
-    let op = kernel_op(term.op);
-    match term.bound {
-        FieldBound::I64(bound) => kernel::compare_i64(op, block.i64_values(position)?, bound, words),
+/// What a test of a whole block comes to.
+enum BlockTest {
+    Nothing,
+    All,
+    /// The rows that pass; maybe none.
+    Some(Mask),
+}
+
+fn test_block(block: &mut Block<'_>, position: usize, test: FieldTest) -> Result<BlockTest> {
+    let validity = block.validity(position)?;
+    let (op, bound) = match (test, &validity) {
+        (FieldTest::IsNull, Validity::AllNull) | (FieldTest::IsNotNull, Validity::AllValid) => {
+            return Ok(BlockTest::All);
+        }
+        (FieldTest::IsNull, Validity::AllValid) | (_, Validity::AllNull) => return Ok(BlockTest::Nothing),
+        (FieldTest::IsNotNull, Validity::Mask(valid)) => return Ok(BlockTest::Some(first_rows(*valid, block.len()))),
+        (FieldTest::IsNull, Validity::Mask(valid)) => {
+            return Ok(BlockTest::Some(first_rows(valid.map(|word| !word), block.len())));
+        }
+        (FieldTest::Compare(op, bound), _) => (kernel_op(op), bound),
+    };
+    let mut words = [0; 16];
+    match bound {
+        FieldBound::I64(bound) => kernel::compare_i64(op, block.i64_values(position)?, bound, &mut words),
         FieldBound::F64(bound) => {
             let mut keys = [0i64; VECTOR_LEN];
             let values = block.f64_values(position)?;
             for (key, value) in keys.iter_mut().zip(values) {
                 *key = total_order(*value);
             }
-            kernel::compare_i64(op, &keys[..values.len()], total_order(bound), words);
+            kernel::compare_i64(op, &keys[..values.len()], total_order(bound), &mut words);
         }
     }
-    Ok(())
+    if let Validity::Mask(valid) = &validity {
+        kernel::mask_and(&mut words, valid);
+    }
+    Ok(BlockTest::Some(words))
+}
+
+/// A mask without the bits beyond the rows of a block, which say nothing in a validity.
+fn first_rows(mut words: Mask, rows: usize) -> Mask {
+    kernel::mask_truncate(&mut words, rows);
+    words
 }
 
 /// An integer whose order is that of floats.
@@ -131,14 +167,19 @@ fn kernel_op(op: CompareOp) -> kernel::CompareOp {
     }
 }
 
-fn outcome(term: &FieldTerm, zone: &ZoneMap) -> Outcome {
-    if zone.all_null() {
-        return Outcome::Never;
-    }
-    let decided = match term.bound {
-        FieldBound::I64(bound) => zone.min_i64().zip(zone.max_i64()).map(|(min, max)| decide(term.op, min, max, bound)),
+fn outcome(test: FieldTest, zone: &ZoneMap) -> Outcome {
+    let (op, bound) = match test {
+        FieldTest::Compare(..) | FieldTest::IsNotNull if zone.all_null() => return Outcome::Never,
+        FieldTest::IsNull if zone.all_null() => return Outcome::Always,
+        FieldTest::IsNotNull if zone.null_count() == 0 => return Outcome::Always,
+        FieldTest::IsNull if zone.null_count() == 0 => return Outcome::Never,
+        FieldTest::IsNull | FieldTest::IsNotNull => return Outcome::Depends,
+        FieldTest::Compare(op, bound) => (op, bound),
+    };
+    let decided = match bound {
+        FieldBound::I64(bound) => zone.min_i64().zip(zone.max_i64()).map(|(min, max)| decide(op, min, max, bound)),
         FieldBound::F64(bound) if !zone.has_nan() => {
-            zone.min_f64().zip(zone.max_f64()).map(|(min, max)| decide(term.op, min, max, bound))
+            zone.min_f64().zip(zone.max_f64()).map(|(min, max)| decide(op, min, max, bound))
         }
         FieldBound::F64(_) => None,
     };

@@ -23,7 +23,8 @@ use super::tag_groups::TagGroups;
 use super::trace::{ScanTrace, Step};
 use crate::error::Result;
 use crate::memory::MemoryHolder;
-use crate::plan::{Aggregation, Bucket, Expr, SelectPlan};
+use crate::plan::{Aggregation, Bucket, Expr, FieldTerm, SelectPlan};
+use crate::scalar::Scalar;
 
 /// Dense numbering of (tag group, bucket) is used up to this many states per thread; about 64 MiB with one argument.
 const DENSE_STATES_MAX: u64 = if cfg!(test) { 1 << 9 } else { 1 << 20 };
@@ -55,6 +56,8 @@ pub(crate) struct SeriesGrouping {
     /// The states.
     pub(crate) layout: Layout,
     arguments: Vec<ArgumentPlace>,
+    /// Per argument the tests that a row must pass to count for it, as `FILTER` asks; none for most.
+    conditions: Vec<Vec<FieldTerm>>,
 }
 
 impl SeriesGrouping {
@@ -84,13 +87,29 @@ impl SeriesGrouping {
             });
         }
         let layout = Layout::new(&aggregation.aggregates);
+        let field_of = |column: usize| match place(column) {
+            ColumnPlace::Field(field) => Some((field, table.fields[field].field_type)),
+            ColumnPlace::Time | ColumnPlace::Tag(_) => None,
+        };
         let mut arguments = Vec::with_capacity(layout.arguments.len());
+        let mut conditions = Vec::with_capacity(layout.arguments.len());
         for argument in &layout.arguments {
-            let Expr::Column(column, _) = &argument.expr else { return None };
             if argument.second.is_some() {
                 return None;
             }
-            let place = place(*column);
+            let (condition, value) = split_condition(&argument.expr);
+            conditions.push(match condition {
+                None => Vec::new(),
+                Some(condition) => FieldTerm::all_of(condition, &field_of)?,
+            });
+            let place = match value {
+                Expr::Column(column, _) => place(*column),
+                // A number of rows is one of times, which every row has.
+                Expr::Literal(value, _) if *value != Scalar::Null && argument.kind == StateKind::Count => {
+                    ColumnPlace::Time
+                }
+                _ => return None,
+            };
             arguments.push(match (place, &argument.kind) {
                 (ColumnPlace::Tag(tag), StateKind::Summary(SummaryKind::Distinct, _)) => ArgumentPlace::Tag(tag),
                 (_, StateKind::Value(..)) | (ColumnPlace::Tag(_), _) => return None,
@@ -109,7 +128,23 @@ impl SeriesGrouping {
                 }
             });
         }
-        Some(Self { keys, bucket, layout, arguments })
+        Some(Self { keys, bucket, layout, arguments, conditions })
+    }
+
+    /// Whether an argument leaves out rows that others take.
+    pub(crate) fn has_conditions(&self) -> bool {
+        self.conditions.iter().any(|terms| !terms.is_empty())
+    }
+
+    /// The conditions of the arguments; empty when none has one.
+    fn argument_filters(&self, source: &Source) -> Result<Vec<Option<FieldFilter>>> {
+        if !self.has_conditions() {
+            return Ok(Vec::new());
+        }
+        let filter = |terms: &Vec<FieldTerm>| {
+            if terms.is_empty() { Ok(None) } else { FieldFilter::new(terms, source).map(Some) }
+        };
+        self.conditions.iter().map(filter).collect()
     }
 
     /// The codes of the arguments that are tags, for all series.
@@ -140,6 +175,17 @@ impl SeriesGrouping {
             Some(uses) => scan.with_rollups(uses),
             None => scan,
         })
+    }
+}
+
+/// The condition and the value of `CASE WHEN condition THEN value END`, which is what `FILTER` becomes.
+fn split_condition(expr: &Expr) -> (Option<&Expr>, &Expr) {
+    match expr {
+        Expr::Case { branches, otherwise } => match (branches.as_slice(), &**otherwise) {
+            ([(condition, value)], Expr::Literal(Scalar::Null, _)) => (Some(condition), value),
+            _ => (None, expr),
+        },
+        _ => (None, expr),
     }
 }
 
@@ -299,7 +345,12 @@ impl<'a> Worker<'a> {
             index,
             keys: Vec::new(),
             states,
-            arguments: SeriesArguments { series: 0, positions, tags: Vec::new() },
+            arguments: SeriesArguments {
+                series: 0,
+                positions,
+                filters: grouping.argument_filters(source)?,
+                tags: Vec::new(),
+            },
             runs: Vec::new(),
             group_bytes,
             memory,

@@ -23,7 +23,7 @@ pub(crate) fn rollup_use(
     source: &Source,
     mode: RollupMode,
 ) -> Result<Option<RollupUse>> {
-    if mode == RollupMode::Off || !plan.filter.fields.is_empty() {
+    if mode == RollupMode::Off || !plan.filter.fields.is_empty() || grouping.has_conditions() {
         return Ok(None);
     }
     let cuts = match grouping.bucket {
@@ -71,7 +71,8 @@ pub(crate) fn wants_last_only(grouping: &SeriesGrouping, plan: &SelectPlan) -> b
         let argument = output.argument.map(|argument| &grouping.layout.arguments[argument].kind);
         output.function == AggregateFunction::Last && matches!(argument, Some(StateKind::Number(..)))
     });
-    are_last && !outputs.is_empty() && grouping.bucket.is_none() && plan.filter.fields.is_empty()
+    let is_whole = plan.filter.fields.is_empty() && !grouping.has_conditions();
+    are_last && !outputs.is_empty() && grouping.bucket.is_none() && is_whole
 }
 
 /// Whether several rows of a series may have one time.

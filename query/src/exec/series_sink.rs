@@ -8,6 +8,7 @@ use lynxstore_storage::encoding::{PARTS_MAX, VECTOR_LEN, Validity};
 use lynxstore_storage::snapshot::{Block, BlockTimes, RollupPiece, TagValues};
 
 use super::bucket_runs::{BucketRun, for_each_run};
+use super::field_filter::{FieldFilter, Selection};
 use super::row_mask::RowMask;
 use super::series_rollups::add_piece;
 use super::states::{ColumnStates, GroupStates, NumberKind, NumberStates};
@@ -36,12 +37,14 @@ pub(super) enum ArgumentTag {
 }
 
 /// The arguments of a grouping in the series whose rows are added.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct SeriesArguments {
     /// Position of the series in its set.
     pub(super) series: u32,
     /// Positions in the scan; `None` for the time and for tags.
     pub(super) positions: Vec<Option<usize>>,
+    /// Which rows count for an argument; empty when all do for every argument.
+    pub(super) filters: Vec<Option<FieldFilter>>,
     /// Tags; empty when no argument is one.
     pub(super) tags: Vec<ArgumentTag>,
 }
@@ -81,6 +84,17 @@ impl Sink<'_> {
         }
         let arguments = self.arguments;
         for (index, column) in self.states.columns.iter_mut().enumerate() {
+            let own;
+            let selection = match arguments.filters.get(index) {
+                Some(Some(filter)) => {
+                    own = filter.select(block)?.within(selection);
+                    match &own {
+                        Selection::Nothing => continue,
+                        own => own.mask(),
+                    }
+                }
+                _ => selection,
+            };
             match (&mut *column, arguments.tags.get(index).copied().unwrap_or_default(), arguments.positions[index]) {
                 (ColumnStates::Summary(states), ArgumentTag::Code(code), _) => {
                     for (state, rows) in self.runs.iter() {

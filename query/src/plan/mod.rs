@@ -29,5 +29,5 @@ pub(crate) use expr::{ArithmeticOp, CompareOp, Expr};
 pub(crate) use function::ScalarFunction;
 pub(crate) use gapfill::{Fill, FillMethod, GapFill};
 pub(crate) use parameters::{check_parameters, parameter_types, placeholders};
-pub(crate) use predicate::{FieldBound, FieldTerm, ScanFilter, TagPredicate, ordered};
+pub(crate) use predicate::{FieldBound, FieldTerm, FieldTest, ScanFilter, TagPredicate, ordered};
 pub(crate) use select::{Aggregation, OutputColumn, SelectPlan, SortKey, bind_query, query_table};

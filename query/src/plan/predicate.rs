@@ -1,8 +1,8 @@
 //! Splits a WHERE condition into what the scan can use and what is left.
 //!
 //! A conjunct that bounds the time column narrows the time range; one that reads a single tag and cannot fail is
-//! decided once per distinct value of the tag; one that compares a numeric field with a constant skips vectors by
-//! their zone maps and masks the rest. Each of these is exact, so only the other conjuncts are evaluated row by row.
+//! decided once per distinct value of the tag; one that compares a numeric field with a constant, or asks whether a field has
+//! a value, skips vectors by their zone maps and masks the rest. Each of these is exact, so only the other conjuncts are evaluated row by row.
 
 use arrow::datatypes::DataType;
 use lynxstore_storage::types::{FieldType, TableSchema, TimeRange};
@@ -19,7 +19,7 @@ pub(crate) struct ScanFilter {
     pub(crate) range: TimeRange,
     /// Conditions on one tag each.
     pub(crate) tags: Vec<TagPredicate>,
-    /// Comparisons of numeric fields with constants.
+    /// Comparisons of numeric fields with constants, and whether fields have a value.
     pub(crate) fields: Vec<FieldTerm>,
     /// What is left, over the columns of the table.
     pub(crate) residual: Option<Expr>,
@@ -36,18 +36,27 @@ pub(crate) struct TagPredicate {
     pub(crate) equals: Option<Vec<String>>,
 }
 
-/// `field op constant` on a numeric field.
+/// A test of one field that whole vectors can pass or fail.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct FieldTerm {
     /// Position in the fields of the table.
     pub(crate) field: usize,
-    /// The comparison.
-    pub(crate) op: CompareOp,
-    /// The constant, in the form in which vectors are decoded.
-    pub(crate) bound: FieldBound,
+    /// The test.
+    pub(crate) test: FieldTest,
 }
 
-/// The constant of a [`FieldTerm`].
+/// The test of a [`FieldTerm`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum FieldTest {
+    /// `field op constant` on a numeric field, the constant in the form in which vectors are decoded.
+    Compare(CompareOp, FieldBound),
+    /// `field IS NULL`.
+    IsNull,
+    /// `field IS NOT NULL`.
+    IsNotNull,
+}
+
+/// The constant of a [`FieldTest`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum FieldBound {
     /// Of a signed field, or of an unsigned one in the ordered form (highest bit flipped).
@@ -104,11 +113,11 @@ impl ScanFilter {
             [column] if *column > table.tags.len() => {
                 let field = *column - 1 - table.tags.len();
                 match FieldTerm::from_condition(field, table.fields[field].field_type, &condition) {
-                    Some(FieldTest::Term(term)) => {
+                    Some(FieldCondition::Term(term)) => {
                         self.fields.push(term);
                         return Ok(());
                     }
-                    Some(FieldTest::Never) => {
+                    Some(FieldCondition::Never) => {
                         self.range = EMPTY;
                         return Ok(());
                     }
@@ -173,19 +182,50 @@ impl TagPredicate {
 
 /// What a condition on one field comes down to.
 #[derive(Debug, PartialEq)]
-enum FieldTest {
+enum FieldCondition {
     Term(FieldTerm),
     Never,
 }
 
 impl FieldTerm {
-    fn from_condition(field: usize, field_type: FieldType, condition: &Expr) -> Option<FieldTest> {
-        let Expr::Compare(op, left, right) = condition else { return None };
+    /// The terms that `condition` consists of, when it consists of nothing else; `field_of` tells the position and the type of
+    /// the field that a column is.
+    pub(crate) fn all_of(
+        condition: &Expr,
+        field_of: &impl Fn(usize) -> Option<(usize, FieldType)>,
+    ) -> Option<Vec<Self>> {
+        if let Expr::And(left, right) = condition {
+            let mut terms = Self::all_of(left, field_of)?;
+            terms.extend(Self::all_of(right, field_of)?);
+            return Some(terms);
+        }
+        let mut columns = Vec::new();
+        condition.collect_columns(&mut columns);
+        let [column] = columns.as_slice() else { return None };
+        let (field, field_type) = field_of(*column)?;
+        match Self::from_condition(field, field_type, condition)? {
+            FieldCondition::Term(term) => Some(vec![term]),
+            FieldCondition::Never => None,
+        }
+    }
+
+    fn from_condition(field: usize, field_type: FieldType, condition: &Expr) -> Option<FieldCondition> {
+        let term = |test| Some(FieldCondition::Term(Self { field, test }));
+        let is_column = |expr: &Expr| matches!(expr, Expr::Column(..));
+        let (op, left, right) = match condition {
+            Expr::Compare(op, left, right) => (op, left, right),
+            Expr::IsNull(inner) if is_column(inner) => return term(FieldTest::IsNull),
+            Expr::Not(inner) => match &**inner {
+                Expr::IsNull(inner) if is_column(inner) => return term(FieldTest::IsNotNull),
+                _ => return None,
+            },
+            _ => return None,
+        };
         let Expr::Literal(value, _) = &**right else { return None };
         if *value == Scalar::Null {
-            return Some(FieldTest::Never);
+            return Some(FieldCondition::Never);
         }
-        let term = |op, bound| Some(FieldTest::Term(Self { field, op, bound }));
+        let term = |op, bound| term(FieldTest::Compare(op, bound));
         match (&**left, field_type, value) {
             (Expr::Column(..), FieldType::I64, Scalar::I64(value)) => term(*op, FieldBound::I64(*value)),
             (Expr::Column(..), FieldType::U64, Scalar::U64(value)) => term(*op, FieldBound::I64(ordered(*value))),
@@ -268,18 +308,27 @@ mod tests {
     #[test]
     fn numeric_comparisons_become_terms_of_the_column_type() {
         let filter = split("i > 90.5 and 3 <= f and u <> 7 and i = 2.0");
-        let terms: Vec<_> = filter.fields.iter().map(|term| (term.field, term.op, term.bound)).collect();
+        let terms: Vec<_> = filter.fields.iter().map(|term| (term.field, term.test)).collect();
         assert_eq!(
             terms,
             [
-                (0, CompareOp::Gt, FieldBound::I64(90)),
-                (1, CompareOp::GtEq, FieldBound::F64(3.0)),
-                (2, CompareOp::NotEq, FieldBound::I64(ordered(7))),
-                (0, CompareOp::Eq, FieldBound::I64(2)),
+                (0, FieldTest::Compare(CompareOp::Gt, FieldBound::I64(90))),
+                (1, FieldTest::Compare(CompareOp::GtEq, FieldBound::F64(3.0))),
+                (2, FieldTest::Compare(CompareOp::NotEq, FieldBound::I64(ordered(7)))),
+                (0, FieldTest::Compare(CompareOp::Eq, FieldBound::I64(2))),
             ]
         );
         assert!(filter.residual.is_none());
         assert!(split("i > f").residual.is_some() && split("i + 1 > 2").residual.is_some());
         assert!(split("i = 2.5").residual.is_some());
+    }
+
+    #[test]
+    fn whether_a_field_has_a_value_is_a_term() {
+        let filter = split("i is null and not (f is null) and u is not null");
+        let terms: Vec<_> = filter.fields.iter().map(|term| (term.field, term.test)).collect();
+        assert_eq!(terms, [(0, FieldTest::IsNull), (1, FieldTest::IsNotNull), (2, FieldTest::IsNotNull)]);
+        assert!(filter.residual.is_none());
+        assert!(split("i + 1 is null").residual.is_some() && split("not (i > 1)").residual.is_some());
     }
 }

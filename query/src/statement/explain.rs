@@ -10,7 +10,7 @@ use super::select::Planned;
 use crate::error::{Error, Result};
 use crate::exec::{ExecContext, groups_by_series, rollup_sections, tag_filter};
 use crate::output::QueryOutput;
-use crate::plan::{FieldBound, FieldTerm, SelectPlan};
+use crate::plan::{FieldBound, FieldTerm, FieldTest, SelectPlan};
 
 impl Run<'_> {
     /// `EXPLAIN`.
@@ -158,11 +158,16 @@ fn describe_term(schema: &TableSchema, term: &FieldTerm) -> String {
     use lynxstore_storage::types::FieldType;
 
     let field = &schema.fields[term.field];
-    let bound = match term.bound {
+    let (op, bound) = match term.test {
+        FieldTest::Compare(op, bound) => (op, bound),
+        FieldTest::IsNull => return format!("{} IS NULL", field.name),
+        FieldTest::IsNotNull => return format!("{} IS NOT NULL", field.name),
+    };
+    let bound = match bound {
         // Unsigned bounds are kept with the highest bit flipped.
         FieldBound::I64(value) if field.field_type == FieldType::U64 => (value.cast_unsigned() ^ (1 << 63)).to_string(),
         FieldBound::I64(value) => value.to_string(),
         FieldBound::F64(value) => value.to_string(),
     };
-    format!("{} {} {bound}", field.name, term.op)
+    format!("{} {op} {bound}", field.name)
 }
