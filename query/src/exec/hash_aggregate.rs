@@ -1,19 +1,17 @@
-//! Grouping by any expressions: keys become comparable byte rows, a hash table numbers them.
+//! Grouping by any expressions: a table of keys numbers the groups, states are kept per number.
 
-use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int64Array, StringArray, UInt32Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type, Int64Type, UInt32Type};
-use arrow::row::{RowConverter, Rows, SortField};
-use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::batch_scan::{BATCH_ROWS, BatchScan};
 use super::context::ExecContext;
 use super::expr::evaluate;
 use super::float_zero::without_negative_zero;
+use super::key_table::KeyTable;
 use super::project::filter_columns;
 use super::source::{Source, Work};
 use super::state_size::group_bytes;
@@ -31,10 +29,8 @@ pub(crate) struct HashGroups<'a> {
     /// Per key that is a tag column the values behind its codes: all batches of a scan share them, so the codes alone
     /// are the key. `None` for every other key, and before the first row.
     tag_values: Vec<Option<ArrayRef>>,
-    converter: RowConverter,
-    rows: Rows,
-    table: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    /// `None` without keys.
+    table: Option<KeyTable>,
     states: GroupStates,
     group_bytes: u64,
     memory: MemoryHolder,
@@ -88,19 +84,15 @@ pub(crate) fn aggregate(
 
 impl<'a> HashGroups<'a> {
     fn new(keys: &'a [Expr], layout: &'a Layout, context: &ExecContext<'_>) -> Result<Self> {
-        let fields = keys.iter().map(|key| SortField::new(encoded_type(key))).collect();
-        let converter = RowConverter::new(fields).map_err(Error::arrow)?;
-        let rows = converter.empty_rows(0, 0);
+        let types: Vec<DataType> = keys.iter().map(encoded_type).collect();
+        let table = if keys.is_empty() { None } else { Some(KeyTable::new(&types)?) };
         // Without keys there is one group, also of no rows.
         let states = GroupStates::new(layout, usize::from(keys.is_empty()));
         Ok(Self {
             keys,
             layout,
             tag_values: vec![None; keys.len()],
-            converter,
-            rows,
-            table: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
+            table,
             states,
             group_bytes: group_bytes(layout),
             memory: context.memory.holder(),
@@ -142,62 +134,42 @@ impl<'a> HashGroups<'a> {
 
     /// Takes what the groups need by now.
     fn account(&mut self) -> Result<()> {
-        let groups = self.rows.num_rows() as u64 * self.group_bytes;
-        self.memory.set(self.rows.size() as u64 + groups + self.states.summary_bytes())
+        let (groups, key_bytes) = self.table.as_ref().map_or((0, 0), |table| (table.len() as u64, table.bytes()));
+        self.memory.set(key_bytes + groups * self.group_bytes + self.states.summary_bytes())
     }
 
     /// The group of every row.
     fn number(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
-        if keys.is_empty() {
-            return Ok(vec![0; rows]);
-        }
-        let encoded = self.converter.convert_columns(keys).map_err(Error::arrow)?;
-        let mut previous: Option<u32> = None;
-        let groups = encoded.iter().map(|row| {
-            // Rows of a series stand together, so a key is often that of the row before.
-            if let Some(previous) = previous
-                && self.rows.row(previous as usize) == row
-            {
-                return previous;
-            }
-            let hash = self.hasher.hash_one(row.as_ref());
-            let known = &self.rows;
-            let group = match self.table.find(hash, |group| known.row(*group as usize) == row) {
-                Some(group) => *group,
-                None => {
-                    let group = self.rows.num_rows() as u32;
-                    self.rows.push(row);
-                    let (hasher, known) = (&self.hasher, &self.rows);
-                    let rehash = |group: &u32| hasher.hash_one(known.row(*group as usize).as_ref());
-                    self.table.insert_unique(hash, group, rehash);
-                    group
-                }
-            };
-            previous = Some(group);
-            group
-        });
-        let groups = groups.collect();
-        self.account()?;
-        self.states.resize(self.rows.num_rows());
+        let Some(table) = &mut self.table else { return Ok(vec![0; rows]) };
+        let groups = table.number(keys, rows)?;
+        self.make_room()?;
         Ok(groups)
     }
 
+    /// Gives every group of the table a state.
+    fn make_room(&mut self) -> Result<()> {
+        self.account()?;
+        if let Some(table) = &self.table {
+            self.states.resize(table.len());
+        }
+        Ok(())
+    }
+
     fn merge(&mut self, other: &Self, context: &ExecContext<'_>) -> Result<()> {
-        if self.keys.is_empty() {
+        let Some(other_table) = &other.table else {
             self.states.merge(0, &other.states, 0);
             return self.account();
-        }
+        };
         for (values, others) in self.tag_values.iter_mut().zip(&other.tag_values) {
             *values = values.take().or_else(|| others.clone());
         }
-        let count = other.rows.num_rows();
+        let count = other_table.len();
         for start in (0..count).step_by(GROUPS_AT_ONCE) {
             context.cancellation.check()?;
             let part = start..(start + GROUPS_AT_ONCE).min(count);
-            // The rows of another converter of the same fields have the same bytes, but only its own converter reads them.
-            let rows = part.clone().map(|group| other.rows.row(group));
-            let keys = other.converter.convert_rows(rows).map_err(Error::arrow)?;
-            let groups = self.number(&keys, part.len())?;
+            let Some(table) = &mut self.table else { break };
+            let groups = table.number_groups(other_table, part.clone())?;
+            self.make_room()?;
             for (other_group, group) in part.zip(groups) {
                 self.states.merge(group as usize, &other.states, other_group);
             }
@@ -208,7 +180,7 @@ impl<'a> HashGroups<'a> {
 
     fn finish(self) -> Result<GroupColumns> {
         let count = self.len();
-        let mut columns = self.converter.convert_rows(self.rows.iter()).map_err(Error::arrow)?;
+        let mut columns = self.table.as_ref().map_or_else(|| Ok(Vec::new()), KeyTable::columns)?;
         for ((column, key), values) in columns.iter_mut().zip(self.keys).zip(self.tag_values) {
             if is_tag(key) {
                 let values = values.unwrap_or_else(|| Arc::new(StringArray::new_null(0)));

@@ -14,6 +14,7 @@ mod field_filter;
 mod float_zero;
 mod gapfill;
 mod hash_aggregate;
+mod key_table;
 mod latest;
 mod project;
 mod result;

@@ -5,6 +5,7 @@ mod layout;
 mod number;
 mod output;
 mod rollup;
+mod rows;
 mod value;
 
 pub(super) use layout::{Layout, StateKind};

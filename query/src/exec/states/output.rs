@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, TimestampNanosecondArray, UInt64Array};
-use arrow::datatypes::{Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
+use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, TimestampNanosecondArray, UInt64Array};
 
 use super::layout::{Layout, Output, StateKind};
 use super::number::{NumberKind, NumberStates};
@@ -90,19 +89,17 @@ impl GroupStates {
         origin: Option<RowOrigin<'_>>,
     ) -> Result<()> {
         let times = origin.map(|origin| origin.times);
-        for &group in groups {
-            self.rows[group as usize] += 1;
-        }
+        count_rows(&mut self.rows, groups);
         for (column, (array, second)) in self.columns.iter_mut().zip(arguments) {
             match column {
                 ColumnStates::Count(counts) => {
                     // A column that is NULL by its type has no bits of its own.
-                    let nulls = array.logical_nulls();
-                    for (row, &group) in groups.iter().enumerate() {
-                        counts[group as usize] += u64::from(nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)));
+                    match array.logical_nulls() {
+                        None => count_rows(counts, groups),
+                        Some(nulls) => nulls.valid_indices().for_each(|row| counts[groups[row] as usize] += 1),
                     }
                 }
-                ColumnStates::Number(states) => add_numbers(states, array, groups, times),
+                ColumnStates::Number(states) => states.add_array(array, groups, times),
                 ColumnStates::Value(states) => states.add(array, groups, times)?,
                 ColumnStates::Summary(states) => states.add_rows(array, second.as_ref(), groups, origin)?,
             }
@@ -170,28 +167,12 @@ impl GroupStates {
     }
 }
 
-fn add_numbers(states: &mut NumberStates, array: &ArrayRef, groups: &[u32], times: Option<&[i64]>) {
-    let time = |row: usize| times.map_or(0, |times| times[row]);
-    let rows = groups.iter().enumerate().filter(|(row, _)| array.is_valid(*row));
-    match states.kind {
-        NumberKind::I64 => {
-            let values = array.as_primitive::<Int64Type>().values();
-            rows.for_each(|(row, &group)| states.add_integer(group as usize, values[row], time(row)));
-        }
-        NumberKind::U64 => {
-            let values = array.as_primitive::<UInt64Type>().values();
-            rows.for_each(|(row, &group)| {
-                states.add_integer(group as usize, crate::plan::ordered(values[row]), time(row));
-            });
-        }
-        NumberKind::F64 => {
-            let values = array.as_primitive::<Float64Type>().values();
-            rows.for_each(|(row, &group)| states.add_float(group as usize, values[row], time(row)));
-        }
-        NumberKind::Time => {
-            let values = array.as_primitive::<TimestampNanosecondType>().values();
-            rows.for_each(|(row, &group)| states.add_integer(group as usize, values[row], time(row)));
-        }
+/// Counts the rows of each group.
+fn count_rows(counts: &mut [u64], groups: &[u32]) {
+    // Additions to one place wait for each other, so a batch of one group is not counted row by row.
+    match groups.first() {
+        Some(first) if groups.iter().all(|group| group == first) => counts[*first as usize] += groups.len() as u64,
+        _ => groups.iter().for_each(|group| counts[*group as usize] += 1),
     }
 }
 
