@@ -312,7 +312,7 @@ impl Engine {
         core.maintain(Effort::Background)
     }
 
-    /// Flushes and merges every partition to one run, as far as memory allows.
+    /// Flushes and merges every partition to one run. A run of many series is more than one segment when memory is small.
     ///
     /// # Errors
     /// `Io`, `Corruption`; what was done before stays done.

@@ -18,6 +18,8 @@ mod batch_check;
 mod budget_tests;
 mod catalog;
 mod compaction;
+#[cfg(test)]
+mod compaction_tests;
 mod copy;
 mod core;
 mod database_dir;

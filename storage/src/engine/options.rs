@@ -51,7 +51,8 @@ pub struct EngineOptions {
     /// A log of this size is flushed, whatever the memtable takes: it bounds how long the next open replays. Where
     /// flushes fail, writes wait at twice this size, then fail with `Backpressure`.
     pub wal_bytes_max: u64,
-    /// A compaction takes about this much beside what it copies at a time; runs with more series than fit are not merged.
+    /// A compaction takes about this much beside what it copies at a time, however many series there are: the smaller it
+    /// is, the more segments it writes for a run of many series.
     pub compaction_bytes_max: u64,
     /// A WAL file of this size is closed and the next one begun.
     pub wal_file_bytes_max: u64,
