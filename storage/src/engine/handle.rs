@@ -20,6 +20,7 @@ use super::inventory::{self, SegmentInfo};
 use super::maintenance;
 use super::open;
 use super::options::{Ack, Background, EngineOptions, WriteReceipt};
+use super::recovery_history::PastRecovery;
 use super::recovery_report::{RecoveryEvent, RecoveryReport};
 use super::scrub::{Corruption, ScrubReport, corruption};
 use super::stats::EngineStats;
@@ -53,6 +54,7 @@ enum Mode {
 struct Writing {
     core: Arc<Core>,
     report: RecoveryReport,
+    history: Vec<PastRecovery>,
     /// The flush and the maintenance thread.
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held until the close, so that no other process writes.
@@ -82,6 +84,7 @@ impl Engine {
         let writing = Writing {
             core: opened.core,
             report: opened.report,
+            history: opened.history,
             threads: Mutex::new(threads),
             lock: Mutex::new(Some(opened.lock)),
         };
@@ -175,6 +178,15 @@ impl Engine {
     /// Everything that the open found and did, one event after the other.
     pub fn recovery_events(&self) -> &[RecoveryEvent] {
         &self.recovery_report().events
+    }
+
+    /// What this and past openings and repairs found and did, oldest first: the newest few hundred events. Those of the
+    /// last opening are all there.
+    pub fn recovery_history(&self) -> &[PastRecovery] {
+        match &self.mode {
+            Mode::Writing(writing) => &writing.history,
+            Mode::ReadOnly(attachment) => attachment.history(),
+        }
     }
 
     /// Every damage of segments that is known now: found by the open, by queries or by a scrub.

@@ -47,6 +47,7 @@ mod pinned_manifest;
 mod publication;
 mod quarantine;
 mod recovered_table;
+mod recovery_history;
 mod recovery_report;
 #[cfg(test)]
 mod recovery_tests;
@@ -79,6 +80,7 @@ pub use delete::DeleteReceipt;
 pub use handle::Engine;
 pub use inventory::SegmentInfo;
 pub use options::{Ack, Background, EngineOptions, WriteReceipt};
+pub use recovery_history::PastRecovery;
 pub use recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severity};
 pub use repair::{RepairMode, RepairReport, repair};
 pub use restore::{RestoreStats, restore, restore_with};
