@@ -19,14 +19,14 @@ use super::directory_lock;
 use super::inventory::{self, SegmentInfo};
 use super::maintenance;
 use super::open;
-use super::options::{Ack, Background, EngineOptions, WriteReceipt};
+use super::options::{Ack, Background, EngineOptions, SegmentReads, WriteReceipt};
 use super::recovery_history::PastRecovery;
 use super::recovery_report::{RecoveryEvent, RecoveryReport};
 use super::scrub::{Corruption, ScrubReport, corruption};
 use super::stats::EngineStats;
 use super::task_log::TaskRecord;
 use crate::error::{Error, Result};
-use crate::io::{Io, IoLock, RealIo};
+use crate::io::{CopyingIo, Io, IoLock, RealIo};
 use crate::snapshot::{Snapshot, TagFilter, Version};
 use crate::types::{FieldType, SeriesBatch, TableId, TableSchema, TableSpec, TimeRange, Tombstone};
 
@@ -76,6 +76,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`].
     pub fn open_with(io: Arc<dyn Io>, dir: &Path, options: EngineOptions) -> Result<Self> {
+        let io = reading(io, options.segment_reads);
         let opened = open::open(Arc::clone(&io), dir, options)?;
         let threads = match options.background {
             Background::Thread => vec![background::spawn(&opened.core)?, maintenance::spawn(&opened.core)?],
@@ -109,6 +110,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open_read_only`].
     pub fn open_read_only_with(io: Arc<dyn Io>, dir: &Path, options: EngineOptions) -> Result<Self> {
+        let io = reading(io, options.segment_reads);
         let attachment = Attachment::open(Arc::clone(&io), dir, &options)?;
         Ok(Self { io, root: dir.to_path_buf(), mode: Mode::ReadOnly(Box::new(attachment)) })
     }
@@ -377,6 +379,14 @@ impl Engine {
             Mode::Writing(writing) => writing.close(),
             Mode::ReadOnly(_) => Ok(()),
         }
+    }
+}
+
+/// The file system that gives files as the option says.
+fn reading(io: Arc<dyn Io>, reads: SegmentReads) -> Arc<dyn Io> {
+    match reads {
+        SegmentReads::Mapped => io,
+        SegmentReads::Copied => Arc::new(CopyingIo::new(io)),
     }
 }
 

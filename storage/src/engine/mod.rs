@@ -13,6 +13,8 @@ mod attachment;
 mod background;
 mod backup;
 mod backup_marker;
+#[cfg(test)]
+mod bad_sector_tests;
 mod batch_check;
 #[cfg(test)]
 mod budget_tests;
@@ -79,7 +81,7 @@ pub use backup::{BackupStats, backup, backup_with};
 pub use delete::DeleteReceipt;
 pub use handle::Engine;
 pub use inventory::SegmentInfo;
-pub use options::{Ack, Background, EngineOptions, WriteReceipt};
+pub use options::{Ack, Background, EngineOptions, SegmentReads, WriteReceipt};
 pub use recovery_history::PastRecovery;
 pub use recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severity};
 pub use repair::{RepairMode, RepairReport, repair};

@@ -40,6 +40,19 @@ pub enum Background {
     Caller,
 }
 
+/// How segments are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SegmentReads {
+    /// From a mapping of the file: what is read takes no memory of the process. Bytes that the disk does not give back are
+    /// found before they are touched for the first time. A sector that goes bad later, when the system has let go of its
+    /// page, or a file that another program cuts ends the process.
+    #[default]
+    Mapped,
+    /// From a copy of the whole file in memory, made when it is opened. No disk can end the process. The copies are beside
+    /// the memory budget: for databases that are small, or on disks that cannot be trusted.
+    Copied,
+}
+
 /// Options of an engine.
 #[derive(Debug, Clone, Copy)]
 pub struct EngineOptions {
@@ -60,6 +73,8 @@ pub struct EngineOptions {
     pub write_deadline: Duration,
     /// Who runs flushes, compactions and retention.
     pub background: Background,
+    /// How segments are read.
+    pub segment_reads: SegmentReads,
     /// The time now in nanoseconds since the epoch: what retention counts from, and how long a partition was left alone.
     /// It orders nothing.
     pub clock: fn() -> i64,
@@ -82,6 +97,7 @@ impl EngineOptions {
             wal_file_bytes_max: 64 * MIB,
             write_deadline: Duration::from_secs(30),
             background: Background::Thread,
+            segment_reads: SegmentReads::Mapped,
             clock: system_clock,
         }
     }
