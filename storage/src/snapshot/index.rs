@@ -2,6 +2,9 @@
 //!
 //! Built once per set of sections, at the first query after a flush, and shared by every snapshot of that set. Tag
 //! dictionaries of the sections are merged in order, so comparing two series is comparing their codes.
+//!
+//! It counts against no budget: 12 bytes per series, 4 per tag and the distinct values stay as long as the set of sections,
+//! and building takes as much again. Compactions, which look at a table once, merge it part by part instead.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
