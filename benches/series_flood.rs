@@ -1,7 +1,8 @@
 //! Millions of distinct series under a small memory budget, with a kill -9 in the middle.
 //!
 //! A child process writes one row of each series, is killed half way, and another one opens the database under the same
-//! budget and writes the rest. Both print the most memory that they held, beside the budget. Mapped files do not count.
+//! budget and writes the rest, then merges everything to one run. Both print the most memory that they held, beside the
+//! budget. Mapped files do not count.
 //!
 //! `LYNX_FLOOD_SERIES` (10,000,000) and `LYNX_FLOOD_BUDGET_MIB` (256) set the size; a smoke run takes 20,000 series.
 #![allow(clippy::unwrap_used)] // A benchmark that cannot go on has nothing better to do than to stop.
@@ -9,6 +10,7 @@
 #[path = "support/process.rs"]
 mod process;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -110,7 +112,6 @@ fn write_series(dir: &Path, from: u64, to: u64, budget_mib: u64) {
     engine.flush().unwrap();
     let rows = engine.snapshot().table("public", "flood").unwrap().row_count_estimate();
     let stats = engine.stats();
-    engine.close().unwrap();
     let seconds = begin.elapsed().as_secs_f64();
     println!(
         "{rows} rows in {} segments after {seconds:.1} s ({:.0} series/s), {refused} writes refused, {} compactions, \
@@ -120,6 +121,18 @@ fn write_series(dir: &Path, from: u64, to: u64, budget_mib: u64) {
         stats.compactions,
         peak.mib()
     );
+    let begin = Instant::now();
+    engine.compact().unwrap();
+    let segments = engine.segments();
+    let runs: BTreeSet<u64> = segments.iter().map(|segment| segment.commit_order).collect();
+    println!(
+        "merged to {} segments of {} runs in {:.1} s, {} MiB of memory at most",
+        segments.len(),
+        runs.len(),
+        begin.elapsed().as_secs_f64(),
+        peak.mib()
+    );
+    engine.close().unwrap();
 }
 
 fn batch_of(schema: &TableSchema, start: u64, end: u64) -> RecordBatch {

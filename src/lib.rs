@@ -66,7 +66,7 @@ pub use lynxstore_query::{
 };
 pub use lynxstore_storage::engine::{
     Ack, BackupStats, Engine, EngineStats, RecoveryReport, Refresh, RepairMode, RepairReport, RestoreStats,
-    VerifyReport, WriteReceipt,
+    SegmentReads, VerifyReport, WriteReceipt,
 };
 pub use lynxstore_storage::types::{Dedup, FieldType, SchemaMode, TableOptions, TableSchema, TableSpec};
 pub use options::Options;

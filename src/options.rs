@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lynxstore_query::{DamagePolicy, FileAccess, QueryOptions, RollupMode, SqlLimits};
-use lynxstore_storage::engine::EngineOptions;
+use lynxstore_storage::engine::{EngineOptions, SegmentReads};
 
 /// How a [`Database`](crate::Database) is opened.
 ///
@@ -32,8 +32,16 @@ impl Options {
     /// process's memory control group.
     #[must_use]
     pub fn memory_budget_bytes(mut self, bytes: u64) -> Self {
-        self.engine =
-            EngineOptions { write_deadline: self.engine.write_deadline, ..EngineOptions::with_memory_budget(bytes) };
+        let EngineOptions { write_deadline, segment_reads, .. } = self.engine;
+        self.engine = EngineOptions { write_deadline, segment_reads, ..EngineOptions::with_memory_budget(bytes) };
+        self
+    }
+
+    /// Whether segments are read from mappings of their files, or from copies in memory beside the budget, which no disk
+    /// can take away. Default: mapped.
+    #[must_use]
+    pub fn segment_reads(mut self, reads: SegmentReads) -> Self {
+        self.engine.segment_reads = reads;
         self
     }
 

@@ -40,6 +40,7 @@ const FORMAT_PAGES: &[(&str, &str, &str)] = &[
     ("docs/format/backup.md", "storage/src/engine/backup_marker.rs", "VERSION"),
     ("docs/format/lease.md", "storage/src/engine/lease.rs", "VERSION"),
     ("docs/format/manifest.md", "storage/src/manifest/log.rs", "VERSION"),
+    ("docs/format/recovery.md", "storage/src/engine/recovery_history.rs", "VERSION"),
     ("docs/format/segment.md", "storage/src/segment/layout.rs", "FORMAT_VERSION"),
     ("docs/format/vector.md", "storage/src/segment/layout.rs", "FORMAT_VERSION"),
     ("docs/format/wal.md", "storage/src/wal/file.rs", "VERSION"),

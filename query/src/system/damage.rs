@@ -1,4 +1,4 @@
-//! `system.recovery` and `system.corruption`: what the open found, and which damage is known now.
+//! `system.recovery` and `system.corruption`: what openings found, and which damage is known now.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +17,13 @@ fn names(snapshot: &Snapshot, tables: &[TableId]) -> Option<String> {
     (!tables.is_empty()).then(|| tables.iter().map(name).collect::<Vec<_>>().join(", "))
 }
 
-/// A row per thing that the open found, with what it did about it.
+/// A row per thing that this or a past open found, with what it did about it; oldest first.
 pub(super) fn recovery(engine: &Engine, snapshot: &Snapshot) -> Result<RecordBatch> {
-    let events: &[RecoveryEvent] = engine.recovery_events();
+    let history = engine.recovery_history();
+    let events: Vec<&RecoveryEvent> = history.iter().map(|past| &past.event).collect();
     let path = |path: &std::path::Path| path.display().to_string();
     TableBuilder::default()
+        .time("opened_at", history.iter().map(|past| past.time_ns))
         .text("kind", events.iter().map(|event| event.kind.as_str().to_owned()))
         .text("severity", events.iter().map(|event| event.severity.as_str().to_owned()))
         .text("file", events.iter().map(|event| path(&event.file)))

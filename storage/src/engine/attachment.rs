@@ -20,6 +20,7 @@ use super::database_dir::DatabaseDir;
 use super::directory_lock::named_process;
 use super::follower::Follower;
 use super::options::EngineOptions;
+use super::recovery_history::{PastRecovery, RecoveryHistory};
 use super::recovery_report::RecoveryReport;
 use super::stats::EngineStats;
 use crate::error::{Error, Result};
@@ -58,6 +59,7 @@ pub(super) struct Attachment {
     follower: Mutex<Follower>,
     shown: RwLock<Shown>,
     report: RecoveryReport,
+    history: Vec<PastRecovery>,
     holder: Option<u32>,
     clock: fn() -> i64,
 }
@@ -67,12 +69,15 @@ impl Attachment {
     pub(super) fn open(io: Arc<dyn Io>, root: &Path, options: &EngineOptions) -> Result<Self> {
         let dir = DatabaseDir::new(root);
         let holder = named_process(&*io, &dir.lock_file());
+        let history = RecoveryHistory::read(&*io, &dir)?;
         let mut follower = Follower::open(io, dir, options.memtable_bytes_max)?;
         let shown = follower.advance()?;
+        let report = follower.report();
         Ok(Self {
             root: Arc::new(root.to_path_buf()),
             shown: RwLock::new(shown),
-            report: follower.report(),
+            history: history.with((options.clock)(), &report).into_events(),
+            report,
             holder,
             clock: options.clock,
             follower: Mutex::new(follower),
@@ -105,6 +110,11 @@ impl Attachment {
 
     pub(super) fn report(&self) -> &RecoveryReport {
         &self.report
+    }
+
+    /// What past openings found, and this one.
+    pub(super) fn history(&self) -> &[PastRecovery] {
+        &self.history
     }
 
     /// Whether a lease keeps the segments in place; there is none where nothing can be written.

@@ -32,6 +32,11 @@ impl DatabaseDir {
         self.root.join(crate::manifest::FILE_NAME)
     }
 
+    /// What openings found.
+    pub(super) fn recovery_history(&self) -> PathBuf {
+        self.root.join("RECOVERY")
+    }
+
     pub(super) fn leases(&self) -> PathBuf {
         self.root.join("leases")
     }

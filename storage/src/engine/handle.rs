@@ -19,13 +19,14 @@ use super::directory_lock;
 use super::inventory::{self, SegmentInfo};
 use super::maintenance;
 use super::open;
-use super::options::{Ack, Background, EngineOptions, WriteReceipt};
+use super::options::{Ack, Background, EngineOptions, SegmentReads, WriteReceipt};
+use super::recovery_history::PastRecovery;
 use super::recovery_report::{RecoveryEvent, RecoveryReport};
 use super::scrub::{Corruption, ScrubReport, corruption};
 use super::stats::EngineStats;
 use super::task_log::TaskRecord;
 use crate::error::{Error, Result};
-use crate::io::{Io, IoLock, RealIo};
+use crate::io::{CopyingIo, Io, IoLock, RealIo};
 use crate::snapshot::{Snapshot, TagFilter, Version};
 use crate::types::{FieldType, SeriesBatch, TableId, TableSchema, TableSpec, TimeRange, Tombstone};
 
@@ -53,6 +54,7 @@ enum Mode {
 struct Writing {
     core: Arc<Core>,
     report: RecoveryReport,
+    history: Vec<PastRecovery>,
     /// The flush and the maintenance thread.
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held until the close, so that no other process writes.
@@ -74,6 +76,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`].
     pub fn open_with(io: Arc<dyn Io>, dir: &Path, options: EngineOptions) -> Result<Self> {
+        let io = reading(io, options.segment_reads);
         let opened = open::open(Arc::clone(&io), dir, options)?;
         let threads = match options.background {
             Background::Thread => vec![background::spawn(&opened.core)?, maintenance::spawn(&opened.core)?],
@@ -82,6 +85,7 @@ impl Engine {
         let writing = Writing {
             core: opened.core,
             report: opened.report,
+            history: opened.history,
             threads: Mutex::new(threads),
             lock: Mutex::new(Some(opened.lock)),
         };
@@ -106,6 +110,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open_read_only`].
     pub fn open_read_only_with(io: Arc<dyn Io>, dir: &Path, options: EngineOptions) -> Result<Self> {
+        let io = reading(io, options.segment_reads);
         let attachment = Attachment::open(Arc::clone(&io), dir, &options)?;
         Ok(Self { io, root: dir.to_path_buf(), mode: Mode::ReadOnly(Box::new(attachment)) })
     }
@@ -175,6 +180,15 @@ impl Engine {
     /// Everything that the open found and did, one event after the other.
     pub fn recovery_events(&self) -> &[RecoveryEvent] {
         &self.recovery_report().events
+    }
+
+    /// What this and past openings and repairs found and did, oldest first: the newest few hundred events. Those of the
+    /// last opening are all there.
+    pub fn recovery_history(&self) -> &[PastRecovery] {
+        match &self.mode {
+            Mode::Writing(writing) => &writing.history,
+            Mode::ReadOnly(attachment) => attachment.history(),
+        }
     }
 
     /// Every damage of segments that is known now: found by the open, by queries or by a scrub.
@@ -312,7 +326,7 @@ impl Engine {
         core.maintain(Effort::Background)
     }
 
-    /// Flushes and merges every partition to one run, as far as memory allows.
+    /// Flushes and merges every partition to one run. A run of many series is more than one segment when memory is small.
     ///
     /// # Errors
     /// `Io`, `Corruption`; what was done before stays done.
@@ -365,6 +379,14 @@ impl Engine {
             Mode::Writing(writing) => writing.close(),
             Mode::ReadOnly(_) => Ok(()),
         }
+    }
+}
+
+/// The file system that gives files as the option says.
+fn reading(io: Arc<dyn Io>, reads: SegmentReads) -> Arc<dyn Io> {
+    match reads {
+        SegmentReads::Mapped => io,
+        SegmentReads::Copied => Arc::new(CopyingIo::new(io)),
     }
 }
 

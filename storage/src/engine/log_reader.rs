@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::batch_check::check_batch;
 use super::recovery_report::RecoveryReport;
+use super::write::raw_bytes;
 use crate::error::{Error, Result};
 use crate::io::Io;
 use crate::manifest::ManifestState;
@@ -207,9 +208,6 @@ impl Intake<'_> {
     }
 
     fn take(&mut self, rows: &Memtable, used_bytes: u64, lsn: Lsn, mut batches: Vec<SeriesBatch>) -> Result<()> {
-        if used_bytes >= self.memory_bytes_max {
-            return Err(Error::Backpressure { used_bytes, limit_bytes: self.memory_bytes_max });
-        }
         batches.retain(|batch| match self.version.tables.get(&batch.table) {
             Some(table) => match check_batch(&table.schema, batch) {
                 Ok(()) => true,
@@ -229,6 +227,11 @@ impl Intake<'_> {
                 false
             }
         });
+        // Before they are copied: a commit may be larger than all of the memory.
+        let used_bytes = used_bytes + batches.iter().map(raw_bytes).sum::<u64>();
+        if used_bytes > self.memory_bytes_max {
+            return Err(Error::Backpressure { used_bytes, limit_bytes: self.memory_bytes_max });
+        }
         self.report.replayed_commits += 1;
         for batch in &batches {
             self.report.replayed_rows += batch.row_count() as u64;

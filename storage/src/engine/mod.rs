@@ -13,11 +13,15 @@ mod attachment;
 mod background;
 mod backup;
 mod backup_marker;
+#[cfg(test)]
+mod bad_sector_tests;
 mod batch_check;
 #[cfg(test)]
 mod budget_tests;
 mod catalog;
 mod compaction;
+#[cfg(test)]
+mod compaction_tests;
 mod copy;
 mod core;
 mod database_dir;
@@ -45,6 +49,7 @@ mod pinned_manifest;
 mod publication;
 mod quarantine;
 mod recovered_table;
+mod recovery_history;
 mod recovery_report;
 #[cfg(test)]
 mod recovery_tests;
@@ -76,7 +81,8 @@ pub use backup::{BackupStats, backup, backup_with};
 pub use delete::DeleteReceipt;
 pub use handle::Engine;
 pub use inventory::SegmentInfo;
-pub use options::{Ack, Background, EngineOptions, WriteReceipt};
+pub use options::{Ack, Background, EngineOptions, SegmentReads, WriteReceipt};
+pub use recovery_history::PastRecovery;
 pub use recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severity};
 pub use repair::{RepairMode, RepairReport, repair};
 pub use restore::{RestoreStats, restore, restore_with};

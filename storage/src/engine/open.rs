@@ -22,6 +22,7 @@ use super::options::EngineOptions;
 use super::pinned_manifest::refuse_unfinished;
 use super::quarantine::set_aside;
 use super::recovered_table::recovered_schema;
+use super::recovery_history::{PastRecovery, RecoveryHistory};
 use super::recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severity};
 use super::retired::RetiredSegments;
 use super::salvage::{LeftoverFate, made_up_table, open_manifest};
@@ -46,6 +47,7 @@ pub(super) struct Opened {
     pub(super) core: Arc<Core>,
     pub(super) lock: Box<dyn IoLock>,
     pub(super) report: RecoveryReport,
+    pub(super) history: Vec<PastRecovery>,
 }
 
 /// Opens or creates the database in `dir`.
@@ -58,6 +60,7 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
     create_dir_synced(io.as_ref(), root)?;
     let lock = directory_lock::take(io.as_ref(), &dir.lock_file())?;
     refuse_unfinished(io.as_ref(), &dir)?;
+    let history = RecoveryHistory::read(io.as_ref(), &dir)?;
     create_dir_synced(io.as_ref(), &dir.segments())?;
     create_dir_synced(io.as_ref(), &dir.wal())?;
 
@@ -93,6 +96,7 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
         tracing::warn!(%error, "files of the log stay");
     }
     store.memory.set_log_bytes(wal.total_bytes(), wal.buffer_bytes());
+    let history = history.record(store.io.as_ref(), &store.dir, (options.clock)(), &mut report);
     let core = Core {
         store: Arc::new(store),
         wal,
@@ -104,7 +108,7 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
         widening: RwLock::default(),
         closed: RwLock::new(false),
     };
-    Ok(Opened { core: Arc::new(core), lock, report })
+    Ok(Opened { core: Arc::new(core), lock, report, history })
 }
 
 /// The log may keep a part of what memory has beyond a full memtable. Were it more, a memtable that is not full and the

@@ -40,6 +40,19 @@ pub enum Background {
     Caller,
 }
 
+/// How segments are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SegmentReads {
+    /// From a mapping of the file: what is read takes no memory of the process. Bytes that the disk does not give back are
+    /// found before they are touched for the first time. A sector that goes bad later, when the system has let go of its
+    /// page, or a file that another program cuts ends the process.
+    #[default]
+    Mapped,
+    /// From a copy of the whole file in memory, made when it is opened. No disk can end the process. The copies are beside
+    /// the memory budget: for databases that are small, or on disks that cannot be trusted.
+    Copied,
+}
+
 /// Options of an engine.
 #[derive(Debug, Clone, Copy)]
 pub struct EngineOptions {
@@ -51,7 +64,8 @@ pub struct EngineOptions {
     /// A log of this size is flushed, whatever the memtable takes: it bounds how long the next open replays. Where
     /// flushes fail, writes wait at twice this size, then fail with `Backpressure`.
     pub wal_bytes_max: u64,
-    /// A compaction takes about this much beside what it copies at a time; runs with more series than fit are not merged.
+    /// A compaction takes about this much beside what it copies at a time, however many series there are: the smaller it
+    /// is, the more segments it writes for a run of many series.
     pub compaction_bytes_max: u64,
     /// A WAL file of this size is closed and the next one begun.
     pub wal_file_bytes_max: u64,
@@ -59,6 +73,8 @@ pub struct EngineOptions {
     pub write_deadline: Duration,
     /// Who runs flushes, compactions and retention.
     pub background: Background,
+    /// How segments are read.
+    pub segment_reads: SegmentReads,
     /// The time now in nanoseconds since the epoch: what retention counts from, and how long a partition was left alone.
     /// It orders nothing.
     pub clock: fn() -> i64,
@@ -81,6 +97,7 @@ impl EngineOptions {
             wal_file_bytes_max: 64 * MIB,
             write_deadline: Duration::from_secs(30),
             background: Background::Thread,
+            segment_reads: SegmentReads::Mapped,
             clock: system_clock,
         }
     }

@@ -35,9 +35,27 @@ pub enum RecoveryKind {
     TableRecovered,
     /// Files of unfinished work were removed.
     LeftoversRemoved,
+    /// The history of what openings found is damaged.
+    HistoryDamaged,
 }
 
 impl RecoveryKind {
+    const ALL: [Self; 13] = [
+        Self::ManifestDamaged,
+        Self::ManifestMissing,
+        Self::ManifestTorn,
+        Self::WalDamaged,
+        Self::WalTorn,
+        Self::WalRowsLeftOut,
+        Self::SegmentDamaged,
+        Self::SegmentGone,
+        Self::SegmentAdopted,
+        Self::SegmentSetAside,
+        Self::TableRecovered,
+        Self::LeftoversRemoved,
+        Self::HistoryDamaged,
+    ];
+
     /// The kind as a word, such as `wal_damaged`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -53,7 +71,33 @@ impl RecoveryKind {
             Self::SegmentSetAside => "segment_set_aside",
             Self::TableRecovered => "table_recovered",
             Self::LeftoversRemoved => "leftovers_removed",
+            Self::HistoryDamaged => "history_damaged",
         }
+    }
+
+    /// Its code in the history of recovery. Codes never change; a build with a kind more writes another version of the
+    /// file.
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::ManifestDamaged => 1,
+            Self::ManifestMissing => 2,
+            Self::ManifestTorn => 3,
+            Self::WalDamaged => 4,
+            Self::WalTorn => 5,
+            Self::WalRowsLeftOut => 6,
+            Self::SegmentDamaged => 7,
+            Self::SegmentGone => 8,
+            Self::SegmentAdopted => 9,
+            Self::SegmentSetAside => 10,
+            Self::TableRecovered => 11,
+            Self::LeftoversRemoved => 12,
+            Self::HistoryDamaged => 13,
+        }
+    }
+
+    /// `None` for a code that no kind has.
+    pub(super) fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
     }
 }
 
@@ -76,6 +120,20 @@ impl Severity {
             Self::Warning => "warning",
             Self::Loss => "loss",
         }
+    }
+
+    /// Its code in the history of recovery.
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Note => 0,
+            Self::Warning => 1,
+            Self::Loss => 2,
+        }
+    }
+
+    /// `None` for a code that no severity has.
+    pub(super) fn from_code(code: u8) -> Option<Self> {
+        [Self::Note, Self::Warning, Self::Loss].into_iter().find(|severity| severity.code() == code)
     }
 }
 

@@ -15,6 +15,7 @@ use super::database_dir::DatabaseDir;
 use super::handle::Engine;
 use super::options::{Background, EngineOptions};
 use super::quarantine::{copy, last_set_aside, set_aside};
+use super::recovery_history::RecoveryHistory;
 use super::recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severity};
 use super::rescue::rescue;
 use super::salvage::open_manifest;
@@ -62,6 +63,7 @@ pub fn repair(io: Arc<dyn Io>, dir: &Path, mode: RepairMode) -> Result<RepairRep
     if mode == RepairMode::Explain || !is_mendable {
         return Ok(RepairReport { before, events: Vec::new() });
     }
+    let history = RecoveryHistory::read(io.as_ref(), &dir)?;
     let mut report = RecoveryReport::default();
     // First, for the steps that follow write under temporary names.
     for finding in &before.findings {
@@ -75,6 +77,7 @@ pub fn repair(io: Arc<dyn Io>, dir: &Path, mode: RepairMode) -> Result<RepairRep
     }
     keep_torn_files(&io, &dir, &before, &mut report)?;
     mend_segments(&io, &dir, &before, &mut report)?;
+    history.record(io.as_ref(), &dir, (EngineOptions::default().clock)(), &mut report);
     drop(lock);
     // What is left to do is what an open does: it replays the log, and its close writes the rows to a segment.
     let options = EngineOptions {

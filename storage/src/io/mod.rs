@@ -5,6 +5,7 @@
 //! file syncs nothing. All methods may be called from several threads.
 
 mod copy;
+mod copying;
 mod dry;
 mod map;
 mod real;
@@ -16,8 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use copy::{MediaError, copy_file, copy_once, free_name};
+pub(crate) use copying::CopyingIo;
 pub(crate) use dry::DryIo;
-pub use map::MappedFile;
+pub use map::{FetchBytes, MappedFile};
 pub use real::RealIo;
 
 use crate::error::Result;

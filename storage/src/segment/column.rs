@@ -231,6 +231,7 @@ impl SectionColumn {
         }
         let place = &self.dictionary_place;
         let offset = place.range.start;
+        self.file().fetch(place.range.clone())?;
         let bytes = &self.file().bytes()[place.range.clone()];
         check_crc(self.file().path(), offset as u64, bytes, place.crc32c, "dictionary")
             .inspect_err(|error| self.file().remember(error, FoundBy::Read))?;

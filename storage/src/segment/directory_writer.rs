@@ -58,6 +58,14 @@ impl DirectoryWriter {
         Ok(())
     }
 
+    /// About how much memory the directory will have taken when it ends here: its entries, its tag values, and the bytes
+    /// of the file that are made of both.
+    pub(super) fn memory_bytes(&self) -> usize {
+        // First row, three times, a code per tag; here and in the file.
+        let entries = 2 * self.series_count() * (28 + 4 * self.tags.len());
+        entries + self.tags.iter().map(|tag| tag.values.memory_bytes_sorted()).sum::<usize>()
+    }
+
     /// Smallest and largest time of all series.
     pub(super) fn time_bounds(&self) -> Option<(i64, i64)> {
         Some((*self.min_times.iter().min()?, *self.max_times.iter().max()?))

@@ -3,15 +3,20 @@
 //! Invariant: the file is unlinked only when the last reader has let go of its pin, and only once it is obsolete; see
 //! [`Pin`].
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_buffer::Buffer;
 use parking_lot::Mutex;
 
 use super::pin::{Pin, Removable};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::io::{Io, MappedFile};
+
+/// Bytes that are fetched at once: what a disk reads ahead.
+const FETCH_BYTES: usize = 128 << 10;
 
 /// Damages of one file that are remembered; more say nothing new.
 const DAMAGES_MAX: usize = 64;
@@ -55,6 +60,8 @@ pub(super) struct SegmentFile {
     map: MappedFile,
     path: PathBuf,
     io: Arc<dyn Io>,
+    /// A bit per `FETCH_BYTES` of the file: they were in memory once.
+    fetched: Box<[AtomicU64]>,
     /// What readers found, in the order in which they did.
     damages: Mutex<Vec<KnownDamage>>,
 }
@@ -64,7 +71,34 @@ pub(super) type SegmentPin = Pin<SegmentFile>;
 
 impl SegmentFile {
     pub(super) fn new(io: Arc<dyn Io>, path: &Path, map: MappedFile) -> Self {
-        Self { map, path: path.to_path_buf(), io, damages: Mutex::default() }
+        let fetched = (0..map.len().div_ceil(64 * FETCH_BYTES)).map(|_| AtomicU64::new(0)).collect();
+        Self { map, path: path.to_path_buf(), io, fetched, damages: Mutex::default() }
+    }
+
+    /// Brings bytes that are used for the first time into memory, with what is around them: touching bytes that the disk
+    /// does not give back ends the process. Whoever looks at vectors and dictionaries calls this first.
+    ///
+    /// # Errors
+    /// `Corruption` when the disk does not give them back, which is remembered.
+    pub(super) fn fetch(&self, range: Range<usize>) -> Result<()> {
+        for part in range.start / FETCH_BYTES..range.end.div_ceil(FETCH_BYTES) {
+            let (word, bit) = (&self.fetched[part / 64], 1 << (part % 64));
+            // Bytes never change, and to fetch them twice does no harm: nothing has to be ordered.
+            if word.load(Ordering::Relaxed) & bit != 0 {
+                continue;
+            }
+            let around = part * FETCH_BYTES..((part + 1) * FETCH_BYTES).min(self.map.len());
+            if self.map.fetch(around.clone()).is_ok() {
+                word.fetch_or(bit, Ordering::Relaxed);
+                continue;
+            }
+            // Perhaps a neighbour cannot be read and these can.
+            let wanted = around.start.max(range.start)..around.end.min(range.end);
+            if let Err(error) = self.map.fetch(wanted.clone()) {
+                return Err(self.corruption(wanted.start, format!("the disk does not give it back: {error}")));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

@@ -32,6 +32,13 @@ impl Interner {
         &self.values
     }
 
+    /// About how much memory the set takes, with a second copy of the values, their order and their ranks.
+    pub(super) fn memory_bytes_sorted(&self) -> usize {
+        // Per value: its end here and there, its code in the table, in the order and among the ranks.
+        const VALUE_BYTES: usize = 8 + 4 + 8 + 4 + 4;
+        2 * self.values.byte_len() + self.values.len() * VALUE_BYTES
+    }
+
     /// The codes in the order of their values.
     pub(super) fn sorted_codes(&self) -> Vec<u32> {
         let mut sorted: Vec<u32> = (0..self.values.len() as u32).collect();

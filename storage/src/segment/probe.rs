@@ -2,7 +2,7 @@
 //!
 //! A mapped page that the disk does not give back ends the process; a read of it is an error, for which the segment is
 //! set aside. Nothing is judged here: what is malformed, opening finds. Vector data is not read, for it is most of the
-//! file: a page of it that goes bad still ends the process that uses it. A scrub reads it as a file first.
+//! file: it is fetched where it is used first, see `file`. A scrub reads all of it as a file.
 
 use std::path::Path;
 

@@ -190,11 +190,9 @@ impl SectionWriter {
         }
     }
 
-    /// About how many bytes the section will take in the file so far; they are in memory.
-    pub(super) fn byte_len(&self) -> usize {
-        // A directory entry: first row, three times, a code per tag.
-        let directory = self.directory.series_count() * (28 + 4 * self.tag_count);
-        directory + self.columns.iter().map(ColumnWriter::byte_len).sum::<usize>()
+    /// About how much memory the section will have taken when it ends here.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.directory.memory_bytes() + self.columns.iter().map(ColumnWriter::byte_len).sum::<usize>()
     }
 
     /// Checks the fields of a series and puts them in the order of the columns.

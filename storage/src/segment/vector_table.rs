@@ -166,6 +166,7 @@ impl VectorTable {
 
     #[cold]
     fn check(&self, vector: usize, encoded: &EncodedVector<'_>, padding: &[u8]) -> Result<()> {
+        self.file.fetch(encoded.offset..encoded.offset + encoded.data.len() + padding.len())?;
         if !encoded.header.verify(encoded.data) {
             let expected = encoded.header.crc32c;
             let reason = format!("the checksum of vector {vector} is not {expected:08x}");

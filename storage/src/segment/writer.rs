@@ -173,9 +173,9 @@ impl SegmentWriter {
         table.section(partition).append_rows(times, fields)
     }
 
-    /// About how many bytes of the open table are in memory.
+    /// About how much memory the open table takes until it has ended.
     pub fn buffered_bytes(&self) -> usize {
-        self.table.iter().flat_map(|table| table.sections.values()).map(SectionWriter::byte_len).sum()
+        self.table.iter().flat_map(|table| table.sections.values()).map(SectionWriter::memory_bytes).sum()
     }
 
     /// Ends the open table and writes its sections. A table without a series is left out of the file.

@@ -2,17 +2,20 @@
 //!
 //! Built once per set of sections, at the first query after a flush, and shared by every snapshot of that set. Tag
 //! dictionaries of the sections are merged in order, so comparing two series is comparing their codes.
+//!
+//! It counts against no budget: 12 bytes per series, 4 per tag and the distinct values stay as long as the set of sections,
+//! and building takes as much again. Compactions, which look at a table once, merge it part by part instead.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::StringArray;
 
 use super::filter::{TagFilter, TagTerm};
-use crate::error::Result;
-use crate::segment::Section;
-use crate::types::{SeriesKey, TableSchema};
+use crate::segment::{Section, TagCodes, TagDictionary};
+use crate::types::{ColumnId, SeriesKey, TableSchema};
 
 /// A series within a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,32 +75,34 @@ pub(crate) struct SeriesIndex {
 
 impl SeriesIndex {
     /// Merges the directories of `sections`, for the tags of `schema`.
-    pub(crate) fn build(schema: &TableSchema, sections: &[Arc<Section>]) -> Result<Self> {
+    pub(crate) fn build(schema: &TableSchema, sections: &[Arc<Section>]) -> Self {
+        let all: Vec<_> = sections.iter().map(|section| 0..section.series_count()).collect();
+        Self::of_parts(schema, sections, &all)
+    }
+
+    /// Merges a part of the directory of each section: its series `parts`. Memory is taken for these alone.
+    pub(crate) fn of_parts(schema: &TableSchema, sections: &[Arc<Section>], parts: &[Range<usize>]) -> Self {
         let tag_count = schema.tags.len();
-        // Per section and tag: merged code of every series.
+        // Per section and tag: merged code of every series of the part.
         let mut section_codes: Vec<Vec<Vec<u32>>> = sections.iter().map(|_| Vec::with_capacity(tag_count)).collect();
         let mut merged_values = Vec::with_capacity(tag_count);
         for tag in &schema.tags {
-            let mut distinct = BTreeSet::new();
-            for section in sections {
-                if let Some(dictionary) = section.tag_values(tag.id) {
-                    distinct.extend(dictionary.iter());
-                }
-            }
+            let used: Vec<_> =
+                sections.iter().zip(parts).map(|(section, part)| UsedValues::new(section, tag.id, part)).collect();
+            let distinct: BTreeSet<&str> = used.iter().flatten().flat_map(UsedValues::iter).collect();
             let sorted: Vec<&str> = distinct.into_iter().collect();
-            for (section, codes) in sections.iter().zip(&mut section_codes) {
-                codes.push(merged_codes(section, tag.id, &sorted)?);
+            for ((used, part), codes) in used.iter().zip(parts).zip(&mut section_codes) {
+                // Without values the tag is younger than the section.
+                codes.push(used.as_ref().map_or_else(|| vec![0; part.len()], |used| used.merged_codes(part, &sorted)));
             }
             merged_values.push(Arc::new(StringArray::from(sorted)));
         }
 
-        let total: usize = sections.iter().map(|section| section.series_count()).sum();
+        let total: usize = parts.iter().map(Range::len).sum();
         let mut order = Vec::with_capacity(total);
-        for (section, directory) in sections.iter().enumerate() {
-            order.extend(
-                (0..directory.series_count())
-                    .map(|series| SectionSeries { section: section as u32, series: series as u32 }),
-            );
+        for (section, part) in parts.iter().enumerate() {
+            // Counted from the start of the part until all are in order.
+            order.extend((0..part.len() as u32).map(|series| SectionSeries { section: section as u32, series }));
         }
         let compare = |a: &SectionSeries, b: &SectionSeries| {
             let (left, right) = (&section_codes[a.section as usize], &section_codes[b.section as usize]);
@@ -122,7 +127,10 @@ impl SeriesIndex {
             }
         }
         source_starts.push(order.len() as u32);
-        Ok(Self { tags, source_starts, sources: order })
+        for source in &mut order {
+            source.series += parts[source.section as usize].start as u32;
+        }
+        Self { tags, source_starts, sources: order }
     }
 
     /// Number of series.
@@ -227,18 +235,45 @@ impl SeriesIndex {
     }
 }
 
-fn merged_codes(section: &Section, tag: crate::types::ColumnId, sorted: &[&str]) -> Result<Vec<u32>> {
-    let (Some(dictionary), Some(codes)) = (section.tag_values(tag), section.tag_codes(tag)) else {
-        // The tag is younger than the section.
-        return Ok(vec![0; section.series_count()]);
-    };
-    let mut translation = Vec::with_capacity(dictionary.len() + 1);
-    translation.push(0);
-    for value in dictionary.iter() {
-        let position = sorted.partition_point(|&other| other < value);
-        translation.push(position as u32 + 1);
+/// The values of a tag that some series of a section have.
+struct UsedValues<'a> {
+    dictionary: &'a TagDictionary,
+    codes: TagCodes<'a>,
+    /// The codes that the series have, ascending, without that of NULL; `None` for all of the dictionary.
+    used: Option<Vec<u32>>,
+}
+
+impl<'a> UsedValues<'a> {
+    /// `None` when the section does not have the tag.
+    fn new(section: &'a Section, tag: ColumnId, part: &Range<usize>) -> Option<Self> {
+        let (dictionary, codes) = (section.tag_values(tag)?, section.tag_codes(tag)?);
+        let used = (part.len() < codes.len()).then(|| {
+            let mut used: Vec<u32> = part.clone().map(|series| codes.get(series)).filter(|&code| code > 0).collect();
+            used.sort_unstable();
+            used.dedup();
+            used
+        });
+        Some(Self { dictionary, codes, used })
     }
-    Ok(codes.iter().map(|code| translation[code as usize]).collect())
+
+    fn iter(&self) -> Box<dyn Iterator<Item = &'a str> + '_> {
+        match &self.used {
+            None => Box::new(self.dictionary.iter()),
+            Some(used) => Box::new(used.iter().filter_map(|&code| self.dictionary.value(code))),
+        }
+    }
+
+    /// Per series of the part, its value as a position in `sorted` plus one; 0 for NULL.
+    fn merged_codes(&self, part: &Range<usize>, sorted: &[&str]) -> Vec<u32> {
+        let merged = |value| sorted.partition_point(|&other| other < value) as u32 + 1;
+        let translation: Vec<u32> = std::iter::once(0).chain(self.iter().map(merged)).collect();
+        let codes = part.clone().map(|series| self.codes.get(series));
+        match &self.used {
+            None => codes.map(|code| translation[code as usize]).collect(),
+            // Every code but that of NULL, which none of these is below, is among them.
+            Some(used) => codes.map(|code| translation[used.partition_point(|&other| other <= code)]).collect(),
+        }
+    }
 }
 
 fn accepted_codes(tag: &MergedTag, term: &TagTerm) -> Vec<bool> {

@@ -21,6 +21,7 @@ mod run;
 mod scan;
 mod scratch;
 mod series_set;
+mod series_slices;
 mod table;
 mod version;
 mod view;
@@ -37,5 +38,6 @@ pub use table::{DamagePolicy, TableSnapshot};
 pub use view::Snapshot;
 
 pub(crate) use merge::merge_chunks;
+pub(crate) use series_slices::SeriesSlices;
 pub(crate) use version::{DamagedSegment, Version};
 pub(crate) use widen::cast_to;

@@ -38,6 +38,13 @@ struct Entry {
     memory_end: u32,
 }
 
+impl Entry {
+    /// A series of the index of which memory has no row.
+    fn stored(series: u32) -> Self {
+        Self { indexed: Some(series), key: None, memory_start: 0, memory_end: 0 }
+    }
+}
+
 /// A tag over the series of a set.
 #[derive(Debug, Clone)]
 pub struct TagValues {
@@ -101,7 +108,7 @@ impl SeriesSet {
         if memory.is_empty() {
             for series in matching {
                 if set.has_rows(series) {
-                    set.entries.push(Entry { indexed: Some(series), key: None, memory_start: 0, memory_end: 0 });
+                    set.entries.push(Entry::stored(series));
                 }
             }
             return Ok(set);
@@ -120,7 +127,7 @@ impl SeriesSet {
                     set.entries.push(Entry { indexed: Some(series), key: None, memory_start, memory_end });
                 }
                 None if set.has_rows(series) => {
-                    set.entries.push(Entry { indexed: Some(series), key: None, memory_start: 0, memory_end: 0 });
+                    set.entries.push(Entry::stored(series));
                 }
                 None => {}
             }
@@ -129,6 +136,13 @@ impl SeriesSet {
             set.push_memory_only(next);
         }
         Ok(set)
+    }
+
+    /// All series of an index of the table's sections, whatever their times, without what is in memory.
+    pub(super) fn of_index(table: TableSnapshot, index: SeriesIndex) -> Self {
+        let deletes = Deletes::new(table.tombstones(), table.schema(), &index);
+        let entries = (0..index.len() as u32).map(Entry::stored).collect();
+        Self { table, index: Arc::new(index), range: TimeRange::ALL, entries, memory: Vec::new(), deletes }
     }
 
     fn push_memory_only(&mut self, series: MemorySeries) {

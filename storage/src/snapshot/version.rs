@@ -65,7 +65,7 @@ impl SectionSet {
             return Ok(Arc::clone(index));
         }
         // Two first callers may both build it; they build the same.
-        let built = Arc::new(SeriesIndex::build(schema, &self.sections)?);
+        let built = Arc::new(SeriesIndex::build(schema, &self.sections));
         Ok(Arc::clone(self.index.get_or_init(|| built)))
     }
 }

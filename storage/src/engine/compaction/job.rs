@@ -4,6 +4,11 @@
 //! every series with what was read from the inputs; record the exchange in the manifest as one edit group; show it. A
 //! crash before the record leaves files that the next open removes or sets aside; after it, input files that it removes.
 //! Readers and writers are never blocked: the manifest is locked for the two looks at it, not while rows are copied.
+//!
+//! Memory does not grow with the number of series: the directories of the inputs are merged slice by slice, and a segment
+//! ends when what it holds in memory comes to its bound. The segments of one output hold disjoint ranges of series and have
+//! one commit order, so they are one run. Spilling the directory of a single large segment was rejected: it needs a copy of
+//! every column in a temporary file, because the columns of a section each stand together.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,17 +24,17 @@ use super::{Compactor, Effort};
 use crate::error::{Error, Result};
 use crate::manifest::{ManifestEdit, ManifestState, SectionMeta, SegmentMeta};
 use crate::segment::{Section, Segment, SegmentOrigin, SegmentWriter, SeriesShapeBuilder};
-use crate::snapshot::{BlockTimes, SeriesScan, SeriesSet, TableSnapshot, TagFilter, Version};
+use crate::snapshot::{BlockTimes, SeriesScan, SeriesSet, SeriesSlices, TableSnapshot, Version};
 use crate::types::{
     ColumnId, SegmentId, SeriesKey, TableId, TableSchema, TimeRange, Tombstone, TombstoneId, partition_of,
 };
 
-/// A series takes about this much memory while it is merged: its place in the merged directory and in that of the output,
-/// its tags, its fingerprint.
-const SERIES_BYTES: u64 = 400;
+/// The part of the memory of a compaction for the slice of the inputs' directories that is merged. The rest is for the
+/// segment that is written.
+const SLICE_PART: u64 = 4;
 
-/// More series than any merge may have, and few enough to be added up.
-const TOO_MANY_SERIES: u64 = 1 << 48;
+/// A series of a section takes about this much in a slice: its place in the merged directory, its tags, its entry.
+const SLICE_SERIES_BYTES: u64 = 256;
 
 /// What a compaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,9 +64,12 @@ struct Written {
     meta: SegmentMeta,
 }
 
-/// What a segment must hold of a table: the fingerprint of each series, in key order.
+/// What a segment must hold of a table.
 struct ExpectedTable {
     schema: Arc<TableSchema>,
+    /// A section counts its rows in 32 bits.
+    rows: u64,
+    /// The fingerprint of each series, in key order.
     series: Vec<Fingerprint>,
 }
 
@@ -79,13 +87,13 @@ impl Store {
         effort: Effort,
         now_ns: i64,
     ) -> Result<Option<CompactionOutcome>> {
-        let series_max = (self.options.compaction_bytes_max / SERIES_BYTES).max(1);
         let (choice, inputs) = {
             let manifest = self.manifest.lock();
             let state = manifest.state();
             let version = self.memtables.version();
-            let series_of = |segment: &SegmentMeta, key: PartitionKey| series_in(&version, state, segment, key);
-            let Some(choice) = compactor.choose(state, effort, now_ns, series_max, &series_of) else {
+            // A damaged segment is not merged, nor are runs across it: its rows must keep their place when it is restored.
+            let is_readable = |segment: &SegmentMeta| version.segments.contains_key(&segment.id);
+            let Some(choice) = compactor.choose(state, effort, now_ns, &is_readable) else {
                 return Ok(None);
             };
             (choice.clone(), Inputs::collect(&choice, state, &version))
@@ -144,15 +152,6 @@ impl Store {
     }
 }
 
-/// Series of the sections of a segment in a partition.
-fn series_in(version: &Version, state: &ManifestState, segment: &SegmentMeta, key: PartitionKey) -> u64 {
-    // A damaged segment is not merged, nor are runs across it: its rows must keep their place when it is restored.
-    let Some(open) = version.segments.get(&segment.id) else { return TOO_MANY_SERIES };
-    let sections = segment.sections.iter().filter(|section| is_in(state, section, key));
-    let open = sections.filter_map(|section| open.section(section.table, section.partition_start_ns));
-    open.map(|section| section.series_count() as u64).sum()
-}
-
 fn is_in(state: &ManifestState, section: &SectionMeta, key: PartitionKey) -> bool {
     state.tables.get(&section.table).is_some_and(|table| {
         let width_ns = table.options.partition_ns;
@@ -200,29 +199,47 @@ struct MergedOutput<'a> {
     inputs: &'a Inputs,
     writer: Option<SegmentWriter>,
     id: SegmentId,
-    /// Of the segment that is being written: per table the series with their fingerprints.
+    /// Of the segment that is being written. The last one is of the open table, if any.
     expected: Vec<ExpectedTable>,
+    is_table_open: bool,
+    /// The last series of the table that is merged.
+    last_key: Option<SeriesKey>,
     rows: u64,
-    /// Rows of the table in the segment that is being written; a section counts them in 32 bits.
-    table_rows: u64,
     written: Vec<Written>,
 }
 
 impl<'a> MergedOutput<'a> {
     fn new(store: &'a Store, inputs: &'a Inputs) -> Self {
-        let id = SegmentId::default();
-        Self { store, inputs, writer: None, id, expected: Vec::new(), rows: 0, table_rows: 0, written: Vec::new() }
+        Self {
+            store,
+            inputs,
+            writer: None,
+            id: SegmentId::default(),
+            expected: Vec::new(),
+            is_table_open: false,
+            last_key: None,
+            rows: 0,
+            written: Vec::new(),
+        }
     }
 
-    /// Merges a table. Two passes over each series: the first tells its shape, the second copies its rows, so that a
-    /// series may be longer than memory.
+    /// Merges a table.
     fn push_table(&mut self, table: &InputTable) -> Result<()> {
         let snapshot =
             TableSnapshot::of_sections(Arc::clone(&table.schema), table.sections.clone(), table.tombstones.clone());
-        let set = snapshot.series(&TagFilter::all(), TimeRange::ALL)?;
+        let mut slices = SeriesSlices::new(snapshot, slice_series_max(self.store));
+        self.last_key = None;
+        while let Some(set) = slices.next_slice() {
+            self.push_slice(&set, &table.schema)?;
+        }
+        self.end_table()
+    }
+
+    /// Merges some series of a table. Two passes over each series: the first tells its shape, the second copies its rows,
+    /// so that a series may be longer than memory.
+    fn push_slice(&mut self, set: &SeriesSet, schema: &Arc<TableSchema>) -> Result<()> {
         let mut times = set.scan(&[], TimeRange::ALL);
-        let mut rows = set.scan(&all_fields(&table.schema), TimeRange::ALL);
-        let mut is_begun = false;
+        let mut rows = set.scan(&all_fields(schema), TimeRange::ALL);
         for series in 0..set.len() {
             if self.store.memory.is_closed() {
                 // The output goes with its writer; whoever opens the database next begins anew.
@@ -236,36 +253,45 @@ impl<'a> MergedOutput<'a> {
             }
             // Every row may be deleted.
             let Some(shape) = shape.finish() else { continue };
-            let section_rows = self.table_rows + u64::from(shape.row_count);
-            let is_full =
-                section_rows > u64::from(u32::MAX) || self.writer.as_ref().is_some_and(|writer| self.is_full(writer));
-            if is_begun && is_full {
+            let key = set.get(series).key();
+            if self.last_key.as_ref().is_some_and(|last| *last >= key) {
+                // Within a segment the writer sees to it, not across them.
+                return Err(Error::invalid(
+                    "the series of a compaction do not come in the order of their keys: report this",
+                ));
+            }
+            let row_count = u64::from(shape.row_count);
+            if self.is_table_open && self.is_full(row_count) {
                 self.end_table()?;
                 self.finish_segment()?;
-                is_begun = false;
             }
             let mut writer = self.take_writer()?;
-            if !is_begun {
-                writer.begin_table(&table.schema)?;
-                self.expected.push(ExpectedTable { schema: Arc::clone(&table.schema), series: Vec::new() });
-                self.table_rows = 0;
-                is_begun = true;
+            if !self.is_table_open {
+                writer.begin_table(schema)?;
+                self.expected.push(ExpectedTable { schema: Arc::clone(schema), rows: 0, series: Vec::new() });
+                self.is_table_open = true;
             }
-            writer.begin_series(&set.get(series).key(), &shape)?;
+            writer.begin_series(&key, &shape)?;
             let fingerprint =
-                copy_rows(&mut rows, series, &table.schema, &mut |times, fields| writer.append_rows(times, fields))?;
+                copy_rows(&mut rows, series, schema, &mut |times, fields| writer.append_rows(times, fields))?;
             self.writer = Some(writer);
-            self.rows += u64::from(shape.row_count);
-            self.table_rows += u64::from(shape.row_count);
+            self.last_key = Some(key);
+            self.rows += row_count;
             if let Some(expected) = self.expected.last_mut() {
+                expected.rows += row_count;
                 expected.series.push(fingerprint);
             }
         }
-        if is_begun { self.end_table() } else { Ok(()) }
+        Ok(())
     }
 
-    fn is_full(&self, writer: &SegmentWriter) -> bool {
-        writer.buffered_bytes() as u64 >= self.store.options.compaction_bytes_max
+    /// Whether a series of so many rows goes to another segment than the ones before it.
+    fn is_full(&self, row_count: u64) -> bool {
+        let section_rows = self.expected.last().map_or(0, |table| table.rows);
+        let fingerprints = self.expected.iter().map(|table| size_of_val(table.series.as_slice())).sum::<usize>();
+        let bytes = fingerprints + self.writer.as_ref().map_or(0, SegmentWriter::buffered_bytes);
+        let bytes_max = self.store.options.compaction_bytes_max / SLICE_PART * (SLICE_PART - 1);
+        bytes as u64 >= bytes_max || section_rows + row_count > u64::from(u32::MAX)
     }
 
     fn take_writer(&mut self) -> Result<SegmentWriter> {
@@ -280,6 +306,10 @@ impl<'a> MergedOutput<'a> {
     }
 
     fn end_table(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.is_table_open) {
+            // Every row of the table is deleted.
+            return Ok(());
+        }
         self.writer.as_mut().map_or(Ok(()), SegmentWriter::end_table)
     }
 
@@ -291,10 +321,16 @@ impl<'a> MergedOutput<'a> {
         // The file goes with this handle unless it is published.
         segment.mark_obsolete();
         let expected = std::mem::take(&mut self.expected);
-        verify(&segment, &expected)?;
+        verify(&segment, &expected, slice_series_max(self.store))?;
         self.written.push(Written { segment, meta });
         Ok(())
     }
+}
+
+/// Series of all sections that may be in one slice.
+fn slice_series_max(store: &Store) -> usize {
+    let series_max = store.options.compaction_bytes_max / SLICE_PART / SLICE_SERIES_BYTES;
+    usize::try_from(series_max).unwrap_or(usize::MAX).max(1)
 }
 
 fn all_fields(schema: &TableSchema) -> Vec<usize> {
@@ -334,23 +370,27 @@ fn copy_rows(
 }
 
 /// Reads a segment back: its checksums, its order, and every series against what went in.
-fn verify(segment: &Segment, expected: &[ExpectedTable]) -> Result<()> {
+fn verify(segment: &Segment, expected: &[ExpectedTable], slice_series_max: usize) -> Result<()> {
     segment.verify_all()?;
-    for ExpectedTable { schema, series: fingerprints } in expected {
+    for ExpectedTable { schema, series: fingerprints, .. } in expected {
         let sections = segment.sections().iter().filter(|section| section.table_id() == schema.id);
         let sections = sections.map(|section| (0, Arc::clone(section))).collect();
         let snapshot = TableSnapshot::of_sections(Arc::clone(schema), sections, Vec::new());
-        let set: SeriesSet = snapshot.series(&TagFilter::all(), TimeRange::ALL)?;
-        let mut scan = set.scan(&all_fields(schema), TimeRange::ALL);
+        let mut slices = SeriesSlices::new(snapshot, slice_series_max);
+        let mut fingerprints = fingerprints.iter();
         let mut previous: Option<SeriesKey> = None;
-        let mut is_same = set.len() == fingerprints.len();
-        for (series, expected) in fingerprints.iter().enumerate().take(set.len()) {
-            let found = copy_rows(&mut scan, series, schema, &mut |_, _| Ok(()))?;
-            let key = set.get(series).key();
-            is_same &= found == *expected && previous.as_ref().is_none_or(|previous| *previous < key);
-            previous = Some(key);
+        let mut is_same = true;
+        while let Some(set) = slices.next_slice() {
+            let mut scan = set.scan(&all_fields(schema), TimeRange::ALL);
+            for series in 0..set.len() {
+                let found = copy_rows(&mut scan, series, schema, &mut |_, _| Ok(()))?;
+                let key = set.get(series).key();
+                is_same &= fingerprints.next() == Some(&found);
+                is_same &= previous.as_ref().is_none_or(|previous| *previous < key);
+                previous = Some(key);
+            }
         }
-        if !is_same {
+        if !is_same || fingerprints.next().is_some() {
             return Err(Error::invalid(format!(
                 "a compaction of table '{}' came out different from its inputs, which stay as they are: report this",
                 schema.name

@@ -52,7 +52,8 @@ pub(super) struct CompactionChoice {
 struct Run {
     commit_order: u64,
     byte_len: u64,
-    series: u64,
+    /// Whether all of its segments could be opened.
+    is_readable: bool,
     has_deleted: bool,
 }
 
@@ -64,17 +65,16 @@ pub(crate) struct Compactor {
 }
 
 impl Compactor {
-    /// The next thing to do; `None` when nothing pays. `series_max` bounds the series of all runs that are merged, which
-    /// the merge holds a directory of in memory; `series_of` counts those of a segment's sections.
+    /// The next thing to do; `None` when nothing pays. Segments that are not readable are left where they are, and nothing
+    /// is merged across them.
     pub(super) fn choose(
         &mut self,
         state: &ManifestState,
         effort: Effort,
         now_ns: i64,
-        series_max: u64,
-        series_of: &dyn Fn(&SegmentMeta, PartitionKey) -> u64,
+        is_readable: &dyn Fn(&SegmentMeta) -> bool,
     ) -> Option<CompactionChoice> {
-        let partitions = runs_by_partition(state, series_of);
+        let partitions = runs_by_partition(state, is_readable);
         self.seen.retain(|key, _| partitions.contains_key(key));
         let mut best: Option<(usize, CompactionChoice)> = None;
         for (key, runs) in &partitions {
@@ -84,7 +84,7 @@ impl Compactor {
                 *seen = (newest.commit_order, now_ns);
             }
             let is_idle = now_ns.saturating_sub(seen.1) >= IDLE_NS;
-            let Some((first, last)) = select(runs, effort, is_idle, series_max) else { continue };
+            let Some((first, last)) = select(runs, effort, is_idle) else { continue };
             let count = last - first + 1;
             if best.as_ref().is_none_or(|(most, _)| count > *most) {
                 let (first_order, last_order) = (runs[first].commit_order, runs[last].commit_order);
@@ -96,9 +96,9 @@ impl Compactor {
 }
 
 /// First and last of the runs to merge.
-fn select(runs: &[Run], effort: Effort, is_idle: bool, series_max: u64) -> Option<(usize, usize)> {
+fn select(runs: &[Run], effort: Effort, is_idle: bool) -> Option<(usize, usize)> {
     let last = runs.len() - 1;
-    let fits = |first: usize, last: usize| runs[first..=last].iter().map(|run| run.series).sum::<u64>() <= series_max;
+    let are_readable = |first: usize| runs[first..].iter().all(|run| run.is_readable);
     let younger_bytes = |first: usize| runs[first + 1..].iter().map(|run| run.byte_len).sum::<u64>();
     let choice = match effort {
         Effort::Full if last > 0 => Some(0),
@@ -109,20 +109,20 @@ fn select(runs: &[Run], effort: Effort, is_idle: bool, series_max: u64) -> Optio
         }),
     };
     if let Some(first) = choice {
-        // The youngest runs are the smallest: with too many series, the largest group of them that fits.
-        let first = (first..last).find(|&first| fits(first, last));
+        // Behind the last run that cannot be read.
+        let first = (first..last).find(|&first| are_readable(first));
         if let Some(first) = first.filter(|first| effort == Effort::Full || is_idle || last - first + 1 >= FAN_IN) {
             return Some((first, last));
         }
     }
     // A run whose rows were deleted, alone.
-    let with_deleted = runs.iter().position(|run| run.has_deleted && run.series <= series_max)?;
+    let with_deleted = runs.iter().position(|run| run.has_deleted && run.is_readable)?;
     Some((with_deleted, with_deleted))
 }
 
 fn runs_by_partition(
     state: &ManifestState,
-    series_of: &dyn Fn(&SegmentMeta, PartitionKey) -> u64,
+    is_readable: &dyn Fn(&SegmentMeta) -> bool,
 ) -> BTreeMap<PartitionKey, Vec<Run>> {
     let mut partitions: BTreeMap<PartitionKey, Vec<Run>> = BTreeMap::new();
     let mut segments: Vec<_> = state.segments.values().collect();
@@ -143,14 +143,14 @@ fn runs_by_partition(
         }
         for (key, (byte_len, has_deleted)) in here {
             let runs = partitions.entry(key).or_default();
-            let series = series_of(segment, key);
+            let is_readable = is_readable(segment);
             match runs.last_mut().filter(|run| run.commit_order == segment.commit_order) {
                 Some(run) => {
                     run.byte_len += byte_len;
-                    run.series += series;
+                    run.is_readable &= is_readable;
                     run.has_deleted |= has_deleted;
                 }
-                None => runs.push(Run { commit_order: segment.commit_order, byte_len, series, has_deleted }),
+                None => runs.push(Run { commit_order: segment.commit_order, byte_len, is_readable, has_deleted }),
             }
         }
     }
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     fn run(byte_len: u64) -> Run {
-        Run { commit_order: 0, byte_len, series: 1, has_deleted: false }
+        Run { commit_order: 0, byte_len, is_readable: true, has_deleted: false }
     }
 
     /// Feeds flushes of one size; returns bytes rewritten per byte flushed and the most runs seen.
@@ -171,7 +171,7 @@ mod tests {
         let (mut rewritten, mut most) = (0, 0);
         for _ in 0..flushes {
             runs.push(run(100));
-            while let Some((first, last)) = select(&runs, Effort::Background, false, u64::MAX) {
+            while let Some((first, last)) = select(&runs, Effort::Background, false) {
                 let byte_len = runs[first..=last].iter().map(|run| run.byte_len).sum();
                 rewritten += byte_len;
                 runs.splice(first..=last, [run(byte_len)]);
@@ -192,25 +192,30 @@ mod tests {
 
     #[test]
     fn an_idle_partition_is_merged_unless_a_large_run_is_rewritten_for_little() {
-        let select = |sizes: &[u64]| {
-            select(&sizes.iter().copied().map(run).collect::<Vec<_>>(), Effort::Background, true, u64::MAX)
-        };
+        let select =
+            |sizes: &[u64]| select(&sizes.iter().copied().map(run).collect::<Vec<_>>(), Effort::Background, true);
         assert_eq!(select(&[100, 100]), Some((0, 1)));
         assert_eq!(select(&[1000, 10]), None);
         assert_eq!(select(&[100]), None);
     }
 
     #[test]
-    fn no_more_series_are_merged_than_memory_allows() {
-        let runs = [4, 3, 2, 1, 1, 1].map(|series| Run { series, ..run(100) });
-        assert_eq!(select(&runs, Effort::Full, false, 5), Some((2, 5)));
-        assert_eq!(select(&runs, Effort::Full, false, 1), None);
+    fn nothing_is_merged_across_a_run_that_cannot_be_read() {
+        let runs = |unreadable: usize| -> Vec<Run> {
+            (0..6).map(|position| Run { is_readable: position != unreadable, ..run(100) }).collect()
+        };
+        assert_eq!(select(&runs(6), Effort::Full, false), Some((0, 5)));
+        assert_eq!(select(&runs(1), Effort::Full, false), Some((2, 5)));
+        assert_eq!(select(&runs(5), Effort::Full, false), None);
+        let mut deleted = runs(1);
+        deleted[1].has_deleted = true;
+        assert_eq!(select(&deleted[..2], Effort::Full, false), None);
     }
 
     #[test]
     fn a_run_with_deleted_rows_is_rewritten_alone() {
         let mut runs = [run(100), run(10)];
         runs[1].has_deleted = true;
-        assert_eq!(select(&runs, Effort::Background, false, 9), Some((1, 1)));
+        assert_eq!(select(&runs, Effort::Background, false), Some((1, 1)));
     }
 }

@@ -22,11 +22,13 @@ const START_NS: i64 = 700;
 
 thread_local! {
     static NOW_NS: Cell<i64> = const { Cell::new(START_NS) };
+    static COMPACTION_BYTES: Cell<u64> = const { Cell::new(0) };
 }
 
 fn options() -> EngineOptions {
     EngineOptions {
         background: Background::Caller,
+        compaction_bytes_max: COMPACTION_BYTES.get(),
         clock: || NOW_NS.get(),
         // The simulated disk keeps a copy of every reserved byte.
         wal_file_bytes_max: 64 << 10,
@@ -46,13 +48,15 @@ struct Model {
     fields_added: u32,
 }
 
-/// Runs operations; the first byte of `bytes` chooses the rule for duplicates.
+/// Runs operations; the first byte of `bytes` chooses the rule for duplicates, and whether a compaction has room for more
+/// than a series.
 ///
 /// # Panics
 /// When the engine does not show what it must.
 pub fn run(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let dedup = [Dedup::Last, Dedup::First, Dedup::Off][usize::from(first % 3)];
+    COMPACTION_BYTES.set([1 << 20, 1][usize::from(first / 3 % 2)]);
     NOW_NS.set(START_NS);
     let mut model = Model::new(dedup);
     for op in Op::from_bytes(rest) {

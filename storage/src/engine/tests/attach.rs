@@ -343,6 +343,10 @@ fn unflushed_rows_beyond_the_memory_of_the_reader_are_an_error() {
     engine.flush().unwrap();
     attached.refresh().unwrap();
     assert_eq!(read(&attached.snapshot()).len(), 2_000);
+    // A commit that alone is more than the memory, beside nothing.
+    write(&engine, &rows);
+    let Err(Error::Backpressure { used_bytes, limit_bytes }) = attached.refresh() else { panic!("it does not fit") };
+    assert_eq!((used_bytes, limit_bytes), (16_000, 4_000));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use self::disk::{
     ChangeKind, Disk, FileData, FileId, NameChange, Node, Random, Verdict, is_root, not_found, power_off,
 };
-use super::{Io, IoFile, IoLock, LinkOutcome, MappedFile, OpenMode};
+use super::{FetchBytes, Io, IoFile, IoLock, LinkOutcome, MappedFile, OpenMode};
 use crate::error::{Error, Result};
 
 /// What an operation does.
@@ -192,6 +192,19 @@ impl SimIo {
     }
 }
 
+/// A mapped file. Fetching from it is no operation, but finds parts that became unreadable.
+#[derive(Debug)]
+struct SimPages {
+    disk: Arc<Mutex<Disk>>,
+    id: FileId,
+}
+
+impl FetchBytes for SimPages {
+    fn fetch(&self, range: std::ops::Range<usize>) -> std::io::Result<()> {
+        self.disk.lock().files[self.id].read(range.start, range.len()).map(drop)
+    }
+}
+
 #[derive(Debug)]
 struct SimFile {
     disk: Arc<Mutex<Disk>>,
@@ -242,14 +255,14 @@ impl Io for SimIo {
         let mut disk = self.disk.lock();
         let content = disk.run(Operation::Read, path, |disk| {
             let id = disk.file_id(path).ok_or_else(not_found)?;
-            Ok(disk.files[id].read(0, disk.files[id].current.len())?.to_vec())
+            Ok((id, disk.files[id].read(0, disk.files[id].current.len())?.to_vec()))
         });
-        let content = content.map_err(|source| Error::io("map", path, source))?;
+        let (id, content) = content.map_err(|source| Error::io("map", path, source))?;
         let len = content.len() as u64;
         if len != expected_len {
             return Err(Error::corruption(path, len, format!("the file has {len} bytes, expected {expected_len}")));
         }
-        Ok(MappedFile::copied(&content))
+        Ok(MappedFile::copied_from(&content, Arc::new(SimPages { disk: Arc::clone(&self.disk), id })))
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<String>> {
