@@ -59,6 +59,8 @@ pub(super) enum BlockSource<'a> {
         regular: Option<(i64, i64)>,
         /// Whether the block is the whole vector.
         whole: bool,
+        /// Whether all rows of the vector are those of one series.
+        own: bool,
     },
     Chunk {
         chunk: &'a RowChunk,
@@ -83,6 +85,11 @@ impl Block<'_> {
     #[expect(clippy::len_without_is_empty, reason = "a block has at least one row")]
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether the rows stand in vectors that no other series shares: once decoded, they serve this series alone.
+    pub fn has_own_vectors(&self) -> bool {
+        matches!(self.source, BlockSource::Section { own: true, .. })
     }
 
     /// Times of the rows; decodes them when the series is irregular.
