@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, TimestampNanosecondArray, UInt64Array};
-use arrow::datatypes::{Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, PrimitiveArray};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::datatypes::{ArrowPrimitiveType, Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
 
 use super::layout::{Layout, Output, StateKind};
 use super::number::{NumberKind, NumberStates};
@@ -102,7 +103,7 @@ impl GroupStates {
                         counts[group as usize] += u64::from(nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)));
                     }
                 }
-                ColumnStates::Number(states) => add_numbers(states, array, groups, times),
+                ColumnStates::Number(states) => states.add_array(array, groups, times),
                 ColumnStates::Value(states) => states.add(array, groups, times)?,
                 ColumnStates::Summary(states) => states.add_rows(array, second.as_ref(), groups, origin)?,
             }
@@ -131,7 +132,8 @@ impl GroupStates {
         layout.outputs.iter().map(|output| self.finish_one(output, groups)).collect()
     }
 
-    fn finish_one(&self, output: &Output, groups: &[u32]) -> ArrayRef {
+    /// The result column of one aggregate.
+    pub(crate) fn finish_one(&self, output: &Output, groups: &[u32]) -> ArrayRef {
         let Some(argument) = output.argument else {
             return Arc::new(
                 groups.iter().map(|&group| Some(self.rows[group as usize] as i64)).collect::<Int64Array>(),
@@ -170,27 +172,31 @@ impl GroupStates {
     }
 }
 
-fn add_numbers(states: &mut NumberStates, array: &ArrayRef, groups: &[u32], times: Option<&[i64]>) {
-    let time = |row: usize| times.map_or(0, |times| times[row]);
-    let rows = groups.iter().enumerate().filter(|(row, _)| array.is_valid(*row));
-    match states.kind {
-        NumberKind::I64 => {
-            let values = array.as_primitive::<Int64Type>().values();
-            rows.for_each(|(row, &group)| states.add_integer(group as usize, values[row], time(row)));
-        }
-        NumberKind::U64 => {
-            let values = array.as_primitive::<UInt64Type>().values();
-            rows.for_each(|(row, &group)| {
-                states.add_integer(group as usize, crate::plan::ordered(values[row]), time(row));
-            });
-        }
-        NumberKind::F64 => {
-            let values = array.as_primitive::<Float64Type>().values();
-            rows.for_each(|(row, &group)| states.add_float(group as usize, values[row], time(row)));
-        }
-        NumberKind::Time => {
-            let values = array.as_primitive::<TimestampNanosecondType>().values();
-            rows.for_each(|(row, &group)| states.add_integer(group as usize, values[row], time(row)));
+impl NumberStates {
+    /// Adds a value per row, each to the group of its row; `array` has the type of the argument.
+    pub(crate) fn add_array(&mut self, array: &ArrayRef, groups: &[u32], times: Option<&[i64]>) {
+        let time = |row: usize| times.map_or(0, |times| times[row]);
+        let nulls = array.nulls();
+        let rows = groups.iter().enumerate().filter(|(row, _)| nulls.is_none_or(|nulls| nulls.is_valid(*row)));
+        match self.kind {
+            NumberKind::I64 => {
+                let values = array.as_primitive::<Int64Type>().values();
+                rows.for_each(|(row, &group)| self.add_integer(group as usize, values[row], time(row)));
+            }
+            NumberKind::U64 => {
+                let values = array.as_primitive::<UInt64Type>().values();
+                rows.for_each(|(row, &group)| {
+                    self.add_integer(group as usize, crate::plan::ordered(values[row]), time(row));
+                });
+            }
+            NumberKind::F64 => {
+                let values = array.as_primitive::<Float64Type>().values();
+                rows.for_each(|(row, &group)| self.add_float(group as usize, values[row], time(row)));
+            }
+            NumberKind::Time => {
+                let values = array.as_primitive::<TimestampNanosecondType>().values();
+                rows.for_each(|(row, &group)| self.add_integer(group as usize, values[row], time(row)));
+            }
         }
     }
 }
@@ -202,58 +208,58 @@ fn unsigned(ordered: i64) -> u64 {
 
 fn finish_number(states: &NumberStates, function: AggregateFunction, groups: &[u32]) -> ArrayRef {
     use AggregateFunction as F;
-    let present = groups.iter().map(|&group| (states.counts[group as usize] > 0).then_some(group as usize));
-    let float = |value: &dyn Fn(usize) -> Option<f64>| -> ArrayRef {
-        Arc::new(present.clone().map(|group| group.and_then(value)).collect::<Float64Array>())
-    };
+    // One value has no deviation from others.
+    let values_min = if matches!(function, F::Variance | F::Stddev) { 2 } else { 1 };
+    let is_known = |row: usize| states.counts[groups[row] as usize] >= values_min;
+    let nulls = (!(0..groups.len()).all(is_known))
+        .then(|| NullBuffer::new(BooleanBuffer::collect_bool(groups.len(), is_known)));
     let count = |group: usize| states.counts[group] as f64;
-    match function {
-        F::Avg => {
-            return float(&|group| Some(total(states, group) / count(group)));
+    let squares = |group: usize| states.moments[group].squares;
+    let floats = |value: &dyn Fn(usize) -> f64| primitive::<Float64Type>(groups, nulls.clone(), value);
+    match (function, states.kind) {
+        (F::Avg, NumberKind::F64) => {
+            primitive::<Float64Type>(groups, nulls, |group| states.floats[group].sum / count(group))
         }
-        F::VariancePop => return float(&|group| Some(states.moments[group].squares / count(group))),
-        F::StddevPop => return float(&|group| Some((states.moments[group].squares / count(group)).sqrt())),
-        F::Variance | F::Stddev => {
-            return float(&|group| {
-                let variance = states.moments[group].squares / (count(group) - 1.0);
-                (states.counts[group] > 1).then(|| if function == F::Stddev { variance.sqrt() } else { variance })
-            });
+        (F::Avg, NumberKind::U64) => {
+            primitive::<Float64Type>(groups, nulls, |group| to_float(unsigned_sum(states, group)) / count(group))
         }
-        F::Count | F::Sum | F::Min | F::Max | F::First | F::Last | F::Summary(_) => {}
+        (F::Avg, _) => primitive::<Float64Type>(groups, nulls, |group| to_float(states.sums[group]) / count(group)),
+        (F::VariancePop, _) => floats(&|group| squares(group) / count(group)),
+        (F::StddevPop, _) => floats(&|group| (squares(group) / count(group)).sqrt()),
+        (F::Variance, _) => floats(&|group| squares(group) / (count(group) - 1.0)),
+        (F::Stddev, _) => floats(&|group| (squares(group) / (count(group) - 1.0)).sqrt()),
+        (F::Sum, NumberKind::F64) => floats(&|group| states.floats[group].sum),
+        (F::Min, NumberKind::F64) => floats(&|group| bound(states.floats[group].min)),
+        (F::Max, NumberKind::F64) => floats(&|group| bound(states.floats[group].max)),
+        (F::First, NumberKind::F64) => floats(&|group| float_of_key(states.ends[group].first_key())),
+        (_, NumberKind::F64) => floats(&|group| float_of_key(states.ends[group].last_key())),
+        (F::Sum, NumberKind::U64) => primitive::<UInt64Type>(groups, nulls, |group| unsigned_sum(states, group) as u64),
+        (_, kind) => {
+            let integer = |group: usize| match function {
+                // Sums wrap like those of DataFusion.
+                F::Sum => states.sums[group] as i64,
+                F::Min => states.bounds[group].min,
+                F::Max => states.bounds[group].max,
+                F::First => states.ends[group].first_key(),
+                _ => states.ends[group].last_key(),
+            };
+            match kind {
+                NumberKind::U64 => primitive::<UInt64Type>(groups, nulls, |group| unsigned(integer(group))),
+                NumberKind::Time => primitive::<TimestampNanosecondType>(groups, nulls, integer),
+                _ => primitive::<Int64Type>(groups, nulls, integer),
+            }
+        }
     }
-    if states.kind == NumberKind::F64 {
-        return float(&|group| {
-            Some(match function {
-                F::Sum => states.floats[group].sum,
-                F::Min => bound(states.floats[group].min),
-                F::Max => bound(states.floats[group].max),
-                F::First => float_of_key(states.ends[group].first_key()),
-                _ => float_of_key(states.ends[group].last_key()),
-            })
-        });
-    }
-    let integer = |group: usize| match function {
-        // Sums wrap like those of DataFusion.
-        F::Sum => states.integers[group].sum as i64,
-        F::Min => states.integers[group].min,
-        F::Max => states.integers[group].max,
-        F::First => states.ends[group].first_key(),
-        _ => states.ends[group].last_key(),
-    };
-    match states.kind {
-        NumberKind::U64 => Arc::new(
-            present
-                .map(|group| {
-                    group.map(|group| match function {
-                        F::Sum => unsigned_sum(states, group) as u64,
-                        _ => unsigned(integer(group)),
-                    })
-                })
-                .collect::<UInt64Array>(),
-        ),
-        NumberKind::Time => Arc::new(present.map(|group| group.map(integer)).collect::<TimestampNanosecondArray>()),
-        _ => Arc::new(present.map(|group| group.map(integer)).collect::<Int64Array>()),
-    }
+}
+
+/// A value per group; what `value` says of a group that is NULL is not seen.
+fn primitive<T: ArrowPrimitiveType>(
+    groups: &[u32],
+    nulls: Option<NullBuffer>,
+    value: impl Fn(usize) -> T::Native,
+) -> ArrayRef {
+    let values: Vec<T::Native> = groups.iter().map(|&group| value(group as usize)).collect();
+    Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
 }
 
 /// A least or greatest float as it is shown: one NaN, and 0 for -0, as rollups have it.
@@ -263,18 +269,19 @@ pub(crate) fn bound(value: f64) -> f64 {
 
 /// The sum of unsigned values whose ordered forms were summed.
 fn unsigned_sum(states: &NumberStates, group: usize) -> i128 {
-    states.integers[group].sum + (i128::from(states.counts[group]) << 63)
-}
-
-fn total(states: &NumberStates, group: usize) -> f64 {
-    match states.kind {
-        NumberKind::F64 => states.floats[group].sum,
-        NumberKind::U64 => to_float(unsigned_sum(states, group)),
-        _ => to_float(states.integers[group].sum),
-    }
+    states.sums[group] + (i128::from(states.counts[group]) << 63)
 }
 
 /// The nearest float: of 64 bits the processor makes it itself.
 fn to_float(sum: i128) -> f64 {
-    i64::try_from(sum).map_or(sum as f64, |sum| sum as f64)
+    // Out of line, or the compiler computes it both ways and picks one.
+    #[cold]
+    #[inline(never)]
+    fn wide(sum: i128) -> f64 {
+        sum as f64
+    }
+    match i64::try_from(sum) {
+        Ok(sum) => sum as f64,
+        Err(_) => wide(sum),
+    }
 }
