@@ -169,7 +169,7 @@ mod tests {
                 let line: Vec<i64> = (0..len).map(|row| 7 - 1_000 * row).collect();
                 let near_line: Vec<i64> = (0..len).map(|row| 77_777 * row + random(1 << bits)).collect();
                 let mut value = 50;
-                let mut is_rare = |row: i64| row % 97 == 41;
+                let is_rare = |row: i64| row % 97 == 41;
                 let jumping: Vec<i64> = (0..len)
                     .map(|row| {
                         let jump = if is_rare(row) { random(1 << 20) - (1 << 19) } else { 0 };
