@@ -66,6 +66,11 @@ impl FieldFilter {
         Ok(Self { terms: terms.collect::<Result<_>>()? })
     }
 
+    /// Whether every row passes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
     /// Decides on the rows of a block.
     pub(crate) fn select(&self, block: &mut Block<'_>) -> Result<Selection> {
         let mut undecided = 0u64;

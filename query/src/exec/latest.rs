@@ -6,7 +6,6 @@
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 use arrow::record_batch::RecordBatch;
-use hashbrown::HashMap;
 
 use super::batch_scan::{Batch, BatchScan};
 use super::context::ExecContext;
@@ -29,22 +28,24 @@ pub(crate) fn latest_rows(
     let residual = plan.filter.residual.as_ref();
     let partitions = source.partitions(context.threads(), Work::States);
     let parts = context.map(partitions, |series| scan.last_rows(series, residual, context))?;
+    let parts: Vec<Batch> = parts.into_iter().flatten().collect();
     let keys: Vec<SeriesKeyPart> = tags.iter().map(|tag| SeriesKeyPart::Tag(*tag)).collect();
     let groups = TagGroups::new(source, &keys);
     // Per group the place of its row among the parts.
-    let mut best: HashMap<u32, (i64, usize, u32)> = HashMap::new();
+    let mut best: Vec<Option<LastRow>> = vec![None; groups.len()];
     for (part, batch) in parts.iter().enumerate() {
         let Some(origin) = &batch.origin else { continue };
         for (row, (time_ns, series)) in origin.times.iter().zip(&origin.series).enumerate() {
-            let found = (*time_ns, part, row as u32);
-            let known = best.entry(groups.group_of(*series as usize)).or_insert(found);
+            let found = Some(LastRow { time_ns: *time_ns, series: *series, part, row: row as u32 });
+            let known = &mut best[groups.group_of(*series as usize) as usize];
             *known = found.max(*known);
         }
     }
-    context.check_rows_out(plan.rows_wanted().map_or(best.len(), |wanted| wanted.min(best.len())))?;
+    let rows = best.iter().flatten().count();
+    context.check_rows_out(plan.rows_wanted().map_or(rows, |wanted| wanted.min(rows)))?;
     let mut kept: Vec<Vec<u32>> = vec![Vec::new(); parts.len()];
-    for (_, part, row) in best.into_values() {
-        kept[part].push(row);
+    for row in best.into_iter().flatten() {
+        kept[row.part].push(row.row);
     }
     let mut output = Vec::with_capacity(parts.len());
     for (batch, mut rows) in parts.into_iter().zip(kept) {
@@ -56,6 +57,17 @@ pub(crate) fn latest_rows(
         output.push(project_batch(&plan.projection, None, batch)?);
     }
     if plan.order.is_empty() { Ok(output) } else { sort_batches(output, &plan.order, plan.rows_wanted(), context) }
+}
+
+/// The last row of a series; of several in one combination the greatest is the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct LastRow {
+    time_ns: i64,
+    series: u32,
+    /// Position of its batch.
+    part: usize,
+    /// Position in the batch.
+    row: u32,
 }
 
 fn take_rows(batch: &Batch, rows: Vec<u32>) -> Result<Batch> {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, TimestampNanosecondArray};
+use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
 use lynxstore_storage::snapshot::TableSnapshot;
 
@@ -16,14 +16,14 @@ use super::hash_aggregate;
 use super::latest::latest_rows;
 use super::project::{filter_columns, project, project_batch};
 use super::result::{projection_schema, record_batch};
-use super::series_aggregate::{self, SeriesGrouping, SeriesGroups, SeriesKeyPart};
+use super::series_aggregate::{self, SeriesGrouping};
+use super::series_groups::GroupOrder;
 use super::sort::sort_batches;
 use super::source::Source;
-use super::states::GroupStates;
 use super::time_order::{TimeEnd, project_from_end};
 use super::trace::Step;
 use crate::error::{Error, Result};
-use crate::plan::{Aggregation, Bucket, Expr, SelectPlan};
+use crate::plan::{Aggregation, SelectPlan};
 
 /// The rows of a query over a table of one snapshot; `table` is there exactly when the plan has one.
 pub(crate) fn run_select(
@@ -92,25 +92,32 @@ fn group(
     source: &Source,
     context: &ExecContext<'_>,
 ) -> Result<Vec<RecordBatch>> {
-    let (columns, groups) = match SeriesGrouping::of(plan, aggregation) {
+    let (columns, groups, order) = match SeriesGrouping::of(plan, aggregation) {
         Some(grouping) => {
             let groups = series_aggregate::aggregate(&grouping, plan, source, context)?;
-            group_columns(plan, aggregation, &grouping, &groups)
+            context.timed(Step::Finish, || groups.columns(plan, aggregation, &grouping, context))?
         }
-        None => hash_aggregate::aggregate(plan, aggregation, source, context)?,
+        None => {
+            let (columns, groups) = hash_aggregate::aggregate(plan, aggregation, source, context)?;
+            (columns, groups, GroupOrder::Any)
+        }
     };
-    let (columns, groups) = match &plan.gapfill {
-        Some(gapfill) => fill_gaps(gapfill, aggregation.keys.len(), columns, groups, context)?,
-        None => (columns, groups),
+    let (columns, groups, order) = match &plan.gapfill {
+        Some(gapfill) => {
+            let (columns, rows) = fill_gaps(gapfill, aggregation.keys.len(), columns, groups, context)?;
+            (columns, rows, GroupOrder::Any)
+        }
+        None => (columns, groups, order),
     };
-    context.timed(Step::Finish, || project_groups(plan, columns, groups, context))
+    context.timed(Step::Finish, || project_groups(plan, columns, groups, order, context))
 }
 
-/// HAVING, projection and DISTINCT over the columns of groups, then the order.
+/// HAVING, projection and DISTINCT over the columns of groups, then the order, unless they have it.
 fn project_groups(
     plan: &SelectPlan,
     columns: Vec<ArrayRef>,
     groups: usize,
+    order: GroupOrder,
     context: &ExecContext<'_>,
 ) -> Result<Vec<RecordBatch>> {
     let (columns, rows) = filter_columns(columns, groups, plan.having.as_ref())?;
@@ -119,7 +126,7 @@ fn project_groups(
         let (columns, rows) = hash_aggregate::distinct(batch.columns(), batch.num_rows(), context)?;
         batch = record_batch(&projection_schema(&plan.projection), columns, rows)?;
     }
-    if plan.order.is_empty() {
+    if plan.order.is_empty() || (order == GroupOrder::Wanted && !plan.distinct) {
         Ok(vec![batch])
     } else {
         sort_batches(vec![batch], &plan.order, plan.rows_wanted(), context)
@@ -148,59 +155,4 @@ fn finish(plan: &SelectPlan, batches: Vec<RecordBatch>, context: &ExecContext<'_
         output.push(record_batch(&plan.schema, columns.collect(), len)?);
     }
     Ok(output)
-}
-
-/// The columns of the groups of a series grouping, in an order that the query's ORDER BY likes, when there is one.
-fn group_columns(
-    plan: &SelectPlan,
-    aggregation: &Aggregation,
-    grouping: &SeriesGrouping,
-    groups: &SeriesGroups,
-) -> (Vec<ArrayRef>, usize) {
-    let all = 0..groups.groups.len() as u32;
-    // A grouping without keys has one group, also when no row is in it.
-    let mut order: Vec<u32> = if aggregation.keys.is_empty() {
-        all.collect()
-    } else {
-        all.filter(|state| groups.states.rows[*state as usize] > 0).collect()
-    };
-    if aggregation.keys.is_empty() && order.is_empty() {
-        return (GroupStates::new(&grouping.layout, 1).finish(&grouping.layout, &[0]), 1);
-    }
-    let key = |state: &u32| groups.groups[*state as usize];
-    if starts_with_bucket(plan, grouping) {
-        // Bucket first: a stable counting by bucket would do, but the pairs are few and mostly sorted.
-        order.sort_unstable_by_key(|state| {
-            let (group, ordinal) = key(state);
-            (ordinal, group)
-        });
-    } else if !order.is_sorted_by_key(key) {
-        order.sort_unstable_by_key(key);
-    }
-    if plan.order.first().is_some_and(|key| key.descending) && plan.order.iter().all(|key| key.descending) {
-        order.reverse();
-    }
-    let mut columns: Vec<ArrayRef> = grouping
-        .keys
-        .iter()
-        .map(|part| match part {
-            SeriesKeyPart::Tag(tag) => groups.tags.column(*tag, order.iter().map(|state| key(state).0)),
-            SeriesKeyPart::Bucket => bucket_column(grouping.bucket, order.iter().map(|state| key(state).1)),
-        })
-        .collect();
-    columns.extend(groups.states.finish(&grouping.layout, &order));
-    (columns, order.len())
-}
-
-/// Whether the first sort key is the bucket.
-fn starts_with_bucket(plan: &SelectPlan, grouping: &SeriesGrouping) -> bool {
-    plan.order.first().is_some_and(|key| match plan.projection[key.column].expr {
-        Expr::Column(column, _) => grouping.keys.get(column) == Some(&SeriesKeyPart::Bucket),
-        _ => false,
-    })
-}
-
-fn bucket_column(bucket: Option<Bucket>, ordinals: impl Iterator<Item = i64>) -> ArrayRef {
-    let start = |ordinal| bucket.map_or(0, |bucket| bucket.start(ordinal));
-    Arc::new(TimestampNanosecondArray::from_iter_values(ordinals.map(start)))
 }

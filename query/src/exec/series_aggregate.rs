@@ -2,8 +2,8 @@
 //!
 //! A series has one tag group; its blocks are cut at bucket boundaries, and each piece is added to the state of
 //! (tag group, bucket) by a kernel over the decoded values, or from the zone map when a whole vector lies in one
-//! bucket. Whole hours come from the rollups of segments where these suffice. Threads take disjoint runs of series, number the tag groups that they meet themselves, and are merged in the
-//! order of the series.
+//! bucket. Whole hours come from the rollups of segments where these suffice. Threads take disjoint runs of series, number
+//! the tag groups that they meet themselves, and are put together in the order of the series.
 
 use std::ops::Range;
 
@@ -13,8 +13,10 @@ use lynxstore_storage::types::FieldType;
 
 use super::context::ExecContext;
 use super::field_filter::{FieldFilter, Selection};
-use super::series_rollups::{add_column, keeps_duplicates, rollup_use, wants_last_only, wants_presence_only};
-use super::series_sink::{ArgumentTag, SeriesArguments, Sink, StateIndex, add_field, add_times};
+use super::series_ends::WantedEnds;
+use super::series_groups::{GroupPart, SeriesGroups};
+use super::series_rollups::{rollup_use, wants_presence_only};
+use super::series_sink::{ArgumentTag, SeriesArguments, Sink, StateIndex};
 use super::source::{ColumnPlace, Source, Work, place_of};
 use super::state_size::group_bytes;
 use super::states::{ColumnStates, GroupStates, Layout, StateKind};
@@ -28,6 +30,9 @@ use crate::scalar::Scalar;
 
 /// Dense numbering of (tag group, bucket) is used up to this many states per thread; about 64 MiB with one argument.
 const DENSE_STATES_MAX: u64 = if cfg!(test) { 1 << 9 } else { 1 << 20 };
+
+/// The number of a tag group that a worker has not met.
+const NO_GROUP: u32 = u32::MAX;
 
 /// A group key that a series or its times decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +164,11 @@ impl SeriesGrouping {
         tags.collect()
     }
 
+    /// Whether an argument is the time.
+    pub(crate) fn is_time(&self, argument: usize) -> bool {
+        matches!(self.arguments[argument], ArgumentPlace::Time)
+    }
+
     /// Per argument its position in the scan; `None` for the time and for tags.
     pub(crate) fn positions(&self, source: &Source) -> Result<Vec<Option<usize>>> {
         let positions = self.arguments.iter().map(|argument| match argument {
@@ -202,19 +212,6 @@ pub(crate) fn groups_by_series(plan: &SelectPlan, aggregation: &Aggregation) -> 
     SeriesGrouping::of(plan, aggregation).is_some()
 }
 
-/// The result of a grouping: groups by tag group and bucket.
-#[derive(Debug)]
-pub(crate) struct SeriesGroups {
-    /// The tag groups.
-    pub(crate) tags: TagGroups,
-    /// Per state its tag group and bucket; states without rows are no groups.
-    pub(crate) groups: Vec<(u32, i64)>,
-    /// The states.
-    pub(crate) states: GroupStates,
-    /// What they take.
-    _memory: MemoryHolder,
-}
-
 /// Runs a grouping.
 pub(crate) fn aggregate(
     grouping: &SeriesGrouping,
@@ -225,10 +222,10 @@ pub(crate) fn aggregate(
     let tags = TagGroups::new(source, &grouping.keys);
     let filter = FieldFilter::new(&plan.filter.fields, source)?;
     let scan = grouping.scan(plan, source, context)?;
-    let reads_ends = wants_last_only(grouping, plan);
+    let wanted_ends = WantedEnds::of(grouping, plan, source.set.table().schema());
     let reads_presence = wants_presence_only(grouping, plan);
-    let work =
-        if reads_ends || reads_presence || scan.rollup_section_count() > 0 { Work::States } else { Work::Values };
+    let reads_little = wanted_ends.is_some() || reads_presence || scan.rollup_section_count() > 0;
+    let work = if reads_little { Work::States } else { Work::Values };
     drop(scan);
     let partitions = source.partitions(context.threads(), work);
     let tag_arguments = grouping.tag_arguments(source);
@@ -236,79 +233,42 @@ pub(crate) fn aggregate(
     let work = |series: Range<usize>| {
         let scan = grouping.scan(plan, source, context)?;
         let mut worker = Worker::new(grouping, &surroundings, scan, series.clone(), context)?;
-        if reads_ends {
-            worker.run_ends(series, context)?;
-            return Ok(worker.finish(context));
-        }
-        if reads_presence {
-            worker.run_presence(series, context)?;
-        } else {
-            worker.run(series, context)?;
+        match &wanted_ends {
+            Some(wanted) => worker.run_ends(wanted, series, context)?,
+            None if reads_presence => worker.run_presence(series, context)?,
+            None => worker.run(series, context)?,
         }
         Ok(worker.finish(context))
     };
-    let mut parts = context.timed(Step::Scan, || context.map(partitions, work))?;
-    if parts.len() == 1
-        && let Some((groups, states, memory)) = parts.pop()
-    {
-        return Ok(SeriesGroups { tags, groups, states, _memory: memory });
-    }
-    let (groups, states, memory) = context.timed(Step::Merge, || merge(&grouping.layout, parts, context))?;
-    Ok(SeriesGroups { tags, groups, states, _memory: memory })
-}
-
-type Part = (Vec<(u32, i64)>, GroupStates, MemoryHolder);
-
-fn merge(layout: &Layout, parts: Vec<Part>, context: &ExecContext<'_>) -> Result<Part> {
-    let mut index: HashMap<(u32, i64), u32> = HashMap::new();
-    let mut groups: Vec<(u32, i64)> = Vec::new();
-    let mut merged = GroupStates::new(layout, 0);
-    let mut memory = context.memory.holder();
-    // What a part takes is given back when it is merged.
-    for (part_groups, states, _part_memory) in parts {
-        context.cancellation.check()?;
-        let mut pairs = Vec::with_capacity(part_groups.len());
-        for (state, key) in part_groups.iter().enumerate().filter(|(state, _)| states.rows[*state] > 0) {
-            let group = *index.entry(*key).or_insert_with(|| {
-                groups.push(*key);
-                (groups.len() - 1) as u32
-            });
-            pairs.push((group as usize, state));
-        }
-        context.check_groups(groups.len())?;
-        memory.set(groups.len() as u64 * group_bytes(layout))?;
-        merged.resize(groups.len());
-        for (group, state) in pairs {
-            merged.merge(group, &states, state);
-        }
-    }
-    Ok((groups, merged, memory))
+    let parts = context.timed(Step::Scan, || context.map(partitions, work))?;
+    context.timed(Step::Merge, || SeriesGroups::new(&grouping.layout, tags, parts, context))
 }
 
 /// What the workers of a grouping share.
-struct Surroundings<'a> {
-    source: &'a Source,
+pub(super) struct Surroundings<'a> {
+    pub(super) source: &'a Source,
     filter: &'a FieldFilter,
-    tags: &'a TagGroups,
+    pub(super) tags: &'a TagGroups,
     /// Codes per series of the arguments that are tags; empty when none is.
     tag_arguments: &'a [Option<TagValues>],
 }
 
-struct Worker<'a> {
+/// The work of one thread.
+pub(super) struct Worker<'a> {
     grouping: &'a SeriesGrouping,
-    shared: &'a Surroundings<'a>,
-    scan: SeriesScan<'a>,
-    /// Per tag group the number that this worker gave it.
-    local_groups: HashMap<u32, u32>,
+    pub(super) shared: &'a Surroundings<'a>,
+    pub(super) scan: SeriesScan<'a>,
+    /// Per tag group the number that this worker gave it, or [`NO_GROUP`].
+    local_groups: Vec<u32>,
     index: StateIndex,
     /// Tag group and bucket per state, when the index is sparse; tag group per local group when it is dense.
     keys: Vec<(u32, i64)>,
-    states: GroupStates,
-    arguments: SeriesArguments,
+    pub(super) states: GroupStates,
+    pub(super) arguments: SeriesArguments,
     runs: Vec<(usize, Range<usize>)>,
     group_bytes: u64,
     memory: MemoryHolder,
-    counted: ScanTrace,
+    pub(super) counted: ScanTrace,
 }
 
 impl<'a> Worker<'a> {
@@ -341,7 +301,7 @@ impl<'a> Worker<'a> {
             grouping,
             shared,
             scan,
-            local_groups: HashMap::new(),
+            local_groups: vec![NO_GROUP; shared.tags.len()],
             index,
             keys: Vec::new(),
             states,
@@ -424,78 +384,35 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Reads every series from its end, up to the last value of each argument, and where a table keeps duplicates all rows
-    /// of that time.
-    fn run_ends(&mut self, series: Range<usize>, context: &ExecContext<'_>) -> Result<()> {
-        let mut is_found = vec![false; self.arguments.positions.len()];
-        let keeps_duplicates = keeps_duplicates(self.shared.source.set.table().schema());
-        for index in series {
-            context.cancellation.check()?;
-            let state = self.local_group(self.shared.tags.group_of(index)) as usize;
-            is_found.fill(false);
-            // The first time of what was read.
-            let mut reached_ns = i64::MAX;
-            self.scan.open(index)?;
-            while (keeps_duplicates || is_found.contains(&false))
-                && let Some(mut piece) = self.scan.next_piece_back()?
-            {
-                if let (Piece::Block(block), true) = (&mut piece, keeps_duplicates) {
-                    let times = block.time_bounds()?;
-                    if times.end_ns < reached_ns && !is_found.contains(&false) {
-                        break;
-                    }
-                    reached_ns = times.start_ns;
-                }
-                self.states.rows[state] += 1;
-                if let (Piece::Rollup(piece), Some(_)) = (&piece, context.trace) {
-                    self.counted.rollup_rows += rows_of(piece);
-                }
-                let columns = self.states.columns.iter_mut().zip(&self.arguments.positions).zip(&mut is_found);
-                // An argument that was found needs no older row, except one of the same time.
-                for ((column, position), is_found) in columns.filter(|(_, is_found)| keeps_duplicates || !**is_found) {
-                    let before = column.number_count(state);
-                    match (&mut piece, position) {
-                        (Piece::Rollup(piece), _) => add_column(column, *position, piece, &[(state, 0..piece.len())])?,
-                        (Piece::Block(block), None) => add_times(column, block, None, &[(state, 0..block.len())])?,
-                        (Piece::Block(block), Some(position)) => {
-                            let rows = 0..block.len();
-                            add_field(column, block, *position, None, &[(state, rows)])?;
-                        }
-                    }
-                    *is_found |= column.number_count(state) > before;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn local_group(&mut self, group: u32) -> u32 {
-        let next = self.keys.len() as u32;
-        *self.local_groups.entry(group).or_insert_with(|| {
+    /// The number that this worker gives a tag group.
+    pub(super) fn local_group(&mut self, group: u32) -> u32 {
+        let local = &mut self.local_groups[group as usize];
+        if *local == NO_GROUP {
+            *local = self.keys.len() as u32;
             self.keys.push((group, 0));
-            next
-        })
+        }
+        *local
     }
 
-    fn finish(self, context: &ExecContext<'_>) -> Part {
+    fn finish(self, context: &ExecContext<'_>) -> GroupPart {
         if let Some(trace) = context.trace {
             trace.add_scan(self.counted, &self.scan);
         }
         match self.index {
-            StateIndex::Sparse(_) => (self.keys, self.states, self.memory),
+            StateIndex::Sparse(_) => GroupPart { groups: self.keys, states: self.states, memory: self.memory },
             StateIndex::Dense { first, buckets } => {
                 let mut groups = Vec::with_capacity(self.keys.len() * buckets);
                 for (group, _) in &self.keys {
                     groups.extend((0..buckets as i64).map(|bucket| (*group, first + bucket)));
                 }
-                (groups, self.states, self.memory)
+                GroupPart { groups, states: self.states, memory: self.memory }
             }
         }
     }
 }
 
 /// Rows that a piece stands for.
-fn rows_of(piece: &RollupPiece<'_>) -> u64 {
+pub(super) fn rows_of(piece: &RollupPiece<'_>) -> u64 {
     piece.row_counts().iter().map(|&rows| u64::from(rows)).sum()
 }
 

@@ -14,7 +14,7 @@ use super::states::{ColumnStates, GroupStates, Needs, StateKind};
 use super::summaries::{FoldKind, Sample, SummaryKind, SummaryStates};
 use crate::error::{Error, Result};
 use crate::options::RollupMode;
-use crate::plan::{AggregateFunction, SelectPlan};
+use crate::plan::SelectPlan;
 
 /// What a grouping asks of rollups; `None` when only rows answer it.
 pub(crate) fn rollup_use(
@@ -62,17 +62,6 @@ pub(crate) fn rollup_use(
         needs[position].ends |= wanted.ends;
     }
     Ok(Some(RollupUse { cuts, needs, times }))
-}
-
-/// Whether the last value of each series by time is all that a grouping wants of it.
-pub(crate) fn wants_last_only(grouping: &SeriesGrouping, plan: &SelectPlan) -> bool {
-    let outputs = &grouping.layout.outputs;
-    let are_last = outputs.iter().all(|output| {
-        let argument = output.argument.map(|argument| &grouping.layout.arguments[argument].kind);
-        output.function == AggregateFunction::Last && matches!(argument, Some(StateKind::Number(..)))
-    });
-    let is_whole = plan.filter.fields.is_empty() && !grouping.has_conditions();
-    are_last && !outputs.is_empty() && grouping.bucket.is_none() && is_whole
 }
 
 /// Whether several rows of a series may have one time.

@@ -76,6 +76,10 @@ impl Sink<'_> {
     /// Adds the rows of a block that `selection` keeps.
     pub(super) fn add(&mut self, block: &mut Block<'_>, selection: Option<&RowMask>, group: u32) -> Result<()> {
         self.cut(block, group)?;
+        // A whole vector of one bucket is mostly answered from its statistics.
+        if selection.is_some() || self.runs.len() > 1 || !block.is_whole_vector() {
+            block.prefetch();
+        }
         for (state, rows) in self.runs.iter() {
             self.states.rows[*state] += match selection {
                 None => rows.len() as u64,
@@ -317,11 +321,10 @@ fn copied_times<'t>(block: &mut Block<'_>, listed: &'t mut Vec<i64>) -> Result<B
     })
 }
 
-/// Rows that a run must have on average for its sum to be taken from the packed numbers: shorter ones are decoded faster.
-const PACKED_RUN_ROWS_MIN: usize = VECTOR_LEN / PARTS_MAX;
-
-/// Rows that a block must have: of small series dozens share a vector, which is then decoded once for all of them.
-const PACKED_BLOCK_ROWS_MIN: usize = VECTOR_LEN / 8;
+/// Of small series dozens share a vector, which is decoded once for all of them: only a block of so many rows of such a
+/// vector, cut into runs of so many rows on average, is summed on the packed numbers.
+const SHARED_BLOCK_ROWS_MIN: usize = VECTOR_LEN / 8;
+const SHARED_RUN_ROWS_MIN: usize = VECTOR_LEN / PARTS_MAX;
 
 /// Adds the sums of runs, which cover the rows of the block in order, without decoding; `false` when that gives less than
 /// the states need.
@@ -331,8 +334,11 @@ fn add_packed_sums(
     position: usize,
     runs: &[(usize, Range<usize>)],
 ) -> Result<bool> {
-    let is_long = block.len() >= PACKED_BLOCK_ROWS_MIN.max(runs.len() * PACKED_RUN_ROWS_MIN);
-    if !is_long || !states.needs_sum_alone() {
+    let pays = match block.has_own_vectors() {
+        true => runs.len() <= PARTS_MAX,
+        false => block.len() >= SHARED_BLOCK_ROWS_MIN.max(runs.len() * SHARED_RUN_ROWS_MIN),
+    };
+    if !pays || !states.needs_sum_alone() {
         return Ok(false);
     }
     let mut cuts = [0; PARTS_MAX + 1];

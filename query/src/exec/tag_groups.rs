@@ -1,5 +1,6 @@
 //! Groups of series by some of their tags, numbered in the order of the tag values (NULL last).
 
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -40,44 +41,47 @@ impl TagGroups {
         }
         let columns: Vec<TagValues> = tags.iter().map(|tag| sorted(source.set.tag_column(*tag))).collect();
         let series = source.set.len();
-        let mut ids: HashMap<Vec<u32>, u32> = HashMap::new();
-        let mut groups = Vec::with_capacity(series);
-        let mut found: Vec<Vec<u32>> = Vec::new();
-        let mut codes = Vec::with_capacity(tags.len());
-        for index in 0..series {
-            codes.clear();
-            codes.extend(columns.iter().map(|column| column.indices[index]));
-            // Series stand in key order, so most share the group of the one before.
-            if found.last().is_some_and(|last| *last == codes)
-                && let Some(previous) = groups.last().copied()
-                && previous as usize == found.len() - 1
-            {
-                groups.push(previous);
-                continue;
+        // All series are one group, which the values of one tag after the other divide.
+        let mut groups = vec![0; series];
+        // A series of each group.
+        let mut members: Vec<u32> = Vec::new();
+        for column in &columns {
+            members.clear();
+            let mut ids: HashMap<(u32, u32), u32> = HashMap::with_capacity(series.min(column.values.len() + 1));
+            for (index, (group, code)) in groups.iter_mut().zip(&column.indices).enumerate() {
+                *group = *ids.entry((*group, *code)).or_insert_with(|| {
+                    members.push(index as u32);
+                    (members.len() - 1) as u32
+                });
             }
-            let id = match ids.get(&codes) {
-                Some(id) => *id,
-                None => {
-                    let id = found.len() as u32;
-                    found.push(codes.clone());
-                    ids.insert(codes.clone(), id);
-                    id
-                }
-            };
-            groups.push(id);
         }
-        let mut order: Vec<u32> = (0..found.len() as u32).collect();
-        if !found.is_sorted() {
-            order.sort_unstable_by(|a, b| found[*a as usize].cmp(&found[*b as usize]));
+        let code = |group: u32, column: &TagValues| column.indices[members[group as usize] as usize];
+        let compare = |a: &u32, b: &u32| {
+            let codes = columns.iter().map(|column| code(*a, column).cmp(&code(*b, column)));
+            codes.fold(Ordering::Equal, Ordering::then)
+        };
+        let mut order: Vec<u32> = (0..members.len() as u32).collect();
+        if !order.is_sorted_by(|a, b| compare(a, b).is_lt()) {
+            order.sort_unstable_by(compare);
             let mut ranks = vec![0; order.len()];
             for (rank, id) in order.iter().enumerate() {
                 ranks[*id as usize] = rank as u32;
             }
             groups.iter_mut().for_each(|group| *group = ranks[*group as usize]);
         }
-        let codes = order.iter().flat_map(|id| found[*id as usize].iter().copied()).collect();
+        let codes = order.iter().flat_map(|group| columns.iter().map(|column| code(*group, column))).collect();
         let values = columns.into_iter().map(|column| column.values).collect();
         Self { tags, values, codes, groups, count: order.len() }
+    }
+
+    /// The tags that make the groups, in the order in which they sort.
+    pub(crate) fn tags(&self) -> &[usize] {
+        &self.tags
+    }
+
+    /// Number of groups.
+    pub(crate) fn len(&self) -> usize {
+        self.count
     }
 
     /// The group of a series.

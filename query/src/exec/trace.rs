@@ -71,6 +71,11 @@ impl Trace {
         all.threads += 1;
     }
 
+    /// Adds what was read beside scans.
+    pub(crate) fn add_counters(&self, read: ScanCounters) {
+        self.scan.lock().read += read;
+    }
+
     /// Notes where rows come from.
     pub(crate) fn set_sources(&self, sources: ScanSources) {
         *self.sources.lock() = Some(sources);

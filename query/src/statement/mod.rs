@@ -23,6 +23,8 @@ mod counter_tests;
 #[cfg(feature = "datafusion")]
 mod differential;
 #[cfg(test)]
+mod edge_tests;
+#[cfg(test)]
 mod limit_tests;
 #[cfg(test)]
 mod prepared_tests;

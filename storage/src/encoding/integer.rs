@@ -117,7 +117,7 @@ pub fn compare_vector_i64(
 /// The form of a vector of integers.
 // Inlined for the reason that `IntegerForm::take` is.
 #[inline(always)]
-fn integer_form<'a>(header: &VectorHeader, data: &'a [u8], len: usize) -> Option<IntegerForm<'a>> {
+pub(super) fn integer_form<'a>(header: &VectorHeader, data: &'a [u8], len: usize) -> Option<IntegerForm<'a>> {
     let (mut rest, _) = split_mask(header, data, len).ok()?;
     let form = IntegerForm::take(header, &mut rest, len).ok()?;
     (rest.is_empty() && header.decimal_exponent().is_none()).then_some(form)

@@ -209,22 +209,14 @@ impl PackedNumbers<'_> {
         Some((sum, low, high))
     }
 
-    /// `Some` when no value of a vector without patches wraps.
-    pub(super) fn check_bounds(&self, len: usize) -> Option<()> {
-        self.check_patched_bounds(len, 0, 0)
-    }
-
-    /// `Some` when no value of a vector of differences without patches wraps.
-    pub(super) fn check_sums(&self, len: usize) -> Option<()> {
-        self.check_patched_sums(len, 0, 0)
-    }
-
-    fn check_patched_bounds(&self, len: usize, low: i128, high: i128) -> Option<()> {
+    /// `Some` when no value wraps; patches add from `low` to `high` to each.
+    pub(super) fn check_bounds(&self, len: usize, low: i128, high: i128) -> Option<()> {
         let (first, last) = (i128::from(self.base), line_end(self.base, self.step, len));
         in_range(first.min(last) + low, first.max(last) + high + i128::from(self.max())).map(drop)
     }
 
-    fn check_patched_sums(&self, len: usize, low: i128, high: i128) -> Option<()> {
+    /// The same for a vector of differences.
+    pub(super) fn check_sums(&self, len: usize, low: i128, high: i128) -> Option<()> {
         let (first, last) = (i128::from(self.base), line_end(self.base, self.step, len));
         let highest = last + i128::from(self.max()) * (len as i128 - 1);
         in_range(first.min(last) + low, first.max(highest) + high).map(drop)
@@ -232,14 +224,14 @@ impl PackedNumbers<'_> {
 
     fn sum(&self, len: usize) -> Option<i128> {
         let (patched, low, high) = self.patched(len, |_| 1)?;
-        self.check_patched_bounds(len, low, high)?;
+        self.check_bounds(len, low, high)?;
         let packed = i128::try_from(kernel::sum_packed(self.packed, self.width, len)).ok()?;
         Some(line_sum(self.base, self.step, len) + packed + patched)
     }
 
     fn sum_of_sums(&self, len: usize) -> Option<i128> {
         let (patched, low, high) = self.patched(len, |position| (len - position) as i128)?;
-        self.check_patched_sums(len, low, high)?;
+        self.check_sums(len, low, high)?;
         let packed = i128::try_from(kernel::weighted_sum_packed(self.packed, self.width, len)).ok()?;
         Some(line_sum(self.base, self.step, len) + packed + patched)
     }

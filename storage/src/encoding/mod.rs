@@ -15,6 +15,7 @@ pub mod kernel;
 mod part_sums;
 mod patch;
 mod runs;
+mod single_value;
 mod split;
 mod string;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use float::{decode_f64, encode_f64};
 pub use header::{VectorEncoding, VectorHeader};
 pub use integer::{compare_vector_i64, decode_i64, encode_i64, min_max_vector_i64, sum_vector_i64};
 pub use part_sums::{PARTS_MAX, sum_parts_i64};
+pub use single_value::value_at_i64;
 pub use string::{decode_dictionary, decode_strings_plain, encode_dictionary, encode_strings_plain};
 pub use validity::{Validity, decode_validity};
 pub use vector_buffer::VectorBuffer;

@@ -13,9 +13,10 @@ use super::dictionary::{StringDictionary, typed_strings};
 use super::file::{FoundBy, SegmentPin};
 use super::layout::check_crc;
 use super::vector_table::{EncodedVector, VectorTable};
+use crate::encoding::kernel::prefetch;
 use crate::encoding::{
     DecodeError, VECTOR_LEN, Validity, VectorEncoding, ZoneMap, decode_dictionary, decode_f64, decode_i64,
-    decode_strings_plain, decode_validity,
+    decode_strings_plain, decode_validity, value_at_i64,
 };
 use crate::error::{Error, Result};
 use crate::types::{ColumnId, FieldType};
@@ -126,6 +127,13 @@ impl SectionColumn {
         ZoneMap::from_bytes(&zones[vector]).unwrap_or_default()
     }
 
+    /// Asks the processor for a vector and what is known of it, which are read soon.
+    pub(crate) fn prefetch(&self, vector: usize) {
+        let zones = &self.file().bytes()[self.zones.clone()];
+        prefetch(&zones[vector * ZoneMap::BYTES..(vector + 1) * ZoneMap::BYTES]);
+        self.vectors.prefetch(vector);
+    }
+
     /// A vector as it is stored, checked against its checksum at first use; for work on the encoded form.
     ///
     /// # Errors
@@ -160,6 +168,40 @@ impl SectionColumn {
             return Err(self.mismatch("integers"));
         }
         self.decode_integers(vector, out)
+    }
+
+    /// Value `row` of a vector of an `I64`, `U64` or `Bool` column in the form of [`SectionColumn::decode_i64`], mostly
+    /// without decoding the others; `None` when it is NULL.
+    ///
+    /// # Errors
+    /// `Corruption`; `InvalidInput` for a column of another type.
+    pub fn value_i64(&self, vector: usize, row: usize) -> Result<Option<i64>> {
+        if self.storage != ColumnStorage::Numbers || self.field_type == FieldType::F64 {
+            return Err(self.mismatch("integers"));
+        }
+        if !is_valid(&self.validity(vector)?, row) {
+            return Ok(None);
+        }
+        let encoded = self.encoded(vector)?;
+        if let Some(value) = value_at_i64(&encoded.header, encoded.data, encoded.len, row) {
+            return Ok(Some(value));
+        }
+        let mut numbers = [0; VECTOR_LEN];
+        self.decode_integers(vector, &mut numbers)?;
+        Ok(Some(numbers[row]))
+    }
+
+    /// Value `row` of a vector of an `F64` column; `None` when it is NULL.
+    ///
+    /// # Errors
+    /// `Corruption`; `InvalidInput` for a column of another type.
+    pub fn value_f64(&self, vector: usize, row: usize) -> Result<Option<f64>> {
+        if !is_valid(&self.validity(vector)?, row) {
+            return Ok(None);
+        }
+        let mut numbers = [0.0; VECTOR_LEN];
+        self.decode_f64(vector, &mut numbers)?;
+        Ok(Some(numbers[row]))
     }
 
     fn decode_integers(&self, vector: usize, out: &mut [i64; VECTOR_LEN]) -> Result<usize> {

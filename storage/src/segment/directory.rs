@@ -214,6 +214,11 @@ impl Directory {
         }
     }
 
+    pub(super) fn row_count(&self, series: usize) -> u32 {
+        let row_starts = self.u32s(&self.row_starts);
+        row_starts.get(series + 1) - row_starts.get(series)
+    }
+
     pub(super) fn series_of_row(&self, row: u32) -> usize {
         self.u32s(&self.row_starts).partition_point_at_most(row) - 1
     }

@@ -191,6 +191,11 @@ impl Section {
         self.directory.series(series)
     }
 
+    /// Number of rows of a series, which is cheaper to look up than the rest of its entry.
+    pub fn series_row_count(&self, series: usize) -> u32 {
+        self.directory.row_count(series)
+    }
+
     /// The series that a row belongs to.
     pub fn series_of_row(&self, row: u32) -> usize {
         self.directory.series_of_row(row)

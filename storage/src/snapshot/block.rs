@@ -59,6 +59,8 @@ pub(super) enum BlockSource<'a> {
         regular: Option<(i64, i64)>,
         /// Whether the block is the whole vector.
         whole: bool,
+        /// Whether all rows of the vector are those of one series.
+        own: bool,
     },
     Chunk {
         chunk: &'a RowChunk,
@@ -83,6 +85,27 @@ impl Block<'_> {
     #[expect(clippy::len_without_is_empty, reason = "a block has at least one row")]
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether the rows stand in vectors that no other series shares: once decoded, they serve this series alone.
+    pub fn has_own_vectors(&self) -> bool {
+        matches!(self.source, BlockSource::Section { own: true, .. })
+    }
+
+    /// Whether the rows are a whole vector, of which [`Block::zone`] may know enough.
+    pub fn is_whole_vector(&self) -> bool {
+        matches!(self.source, BlockSource::Section { whole: true, .. })
+    }
+
+    /// Gets the vectors of all fields on their way to the processor: for a reader that is going to look at the values of
+    /// several of them.
+    pub fn prefetch(&self) {
+        let BlockSource::Section { key, columns, .. } = &self.source else { return };
+        for (column, scratch) in columns.iter().zip(&self.scratch.fields) {
+            if let Some(column) = column.filter(|_| !scratch.holds(*key)) {
+                column.prefetch(key.vector);
+            }
+        }
     }
 
     /// Times of the rows; decodes them when the series is irregular.

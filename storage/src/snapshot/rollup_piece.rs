@@ -7,8 +7,7 @@ use super::rollup_use::RollupUse;
 use super::scratch::{TimesScratch, VectorKey};
 use crate::encoding::VECTOR_LEN;
 use crate::error::Result;
-use crate::segment::{FieldStatistic, RowStatistic, Section, SectionRollups, SeriesEntry};
-use crate::types::FieldColumn;
+use crate::segment::{FieldRollups, FieldStatistic, RowStatistic, Section, SectionRollups, SeriesEntry};
 
 /// How many values of a field the rollup rows of a piece have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +31,8 @@ pub struct RollupPiece<'a> {
     pub(super) key: RollupVector,
     /// Rollup rows within their vector.
     pub(super) rows: Range<usize>,
-    pub(super) fields: &'a [FieldColumn],
+    /// States per field; `None` when it is NULL in every row.
+    pub(super) states: &'a [Option<&'a FieldRollups>],
     pub(super) scratch: &'a mut RollupScratch,
     pub(super) times: &'a mut TimesScratch,
 }
@@ -55,8 +55,8 @@ impl RollupPiece<'_> {
         if uses.times {
             scratch.load_times(rollups, key, &rows)?;
         }
-        for (position, (field, needs)) in self.fields.iter().zip(&uses.needs).enumerate() {
-            let Some(states) = rollups.field(field.id) else { continue };
+        for (position, (states, needs)) in self.states.iter().zip(&uses.needs).enumerate() {
+            let Some(states) = states else { continue };
             for statistic in needs.statistics() {
                 scratch.load_field(states, position, statistic, key)?;
             }
@@ -98,7 +98,7 @@ impl RollupPiece<'_> {
 
     /// Number of values of a field that are not NULL.
     pub fn value_counts(&self, field: usize) -> ValueCounts<'_> {
-        match self.rollups.field(self.fields[field].id) {
+        match self.states[field] {
             None => ValueCounts::None,
             Some(states) if states.has(FieldStatistic::Count) => {
                 ValueCounts::Each(self.integers(field, FieldStatistic::Count))

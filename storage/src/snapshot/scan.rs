@@ -21,7 +21,7 @@ use super::series_set::SeriesSet;
 use super::table::DamagePolicy;
 use crate::encoding::VECTOR_LEN;
 use crate::error::{Error, Result};
-use crate::segment::{Section, SectionColumn, SectionRollups};
+use crate::segment::{FieldRollups, Section, SectionColumn, SectionRollups};
 use crate::types::{ColumnId, FieldColumn, TimeRange};
 
 /// A cursor over the rows of the series of a set, for some fields and a time range.
@@ -35,7 +35,7 @@ pub struct SeriesScan<'a> {
     columns: Vec<Vec<Option<&'a SectionColumn>>>,
     runs: VecDeque<Run>,
     scratch: ScanScratch,
-    rollups: Option<Rollups>,
+    rollups: Option<Rollups<'a>>,
     damage_policy: DamagePolicy,
     /// Atomic only because it is also counted behind a shared reference.
     skipped_rows: AtomicU64,
@@ -45,10 +45,12 @@ pub struct SeriesScan<'a> {
 
 /// What a scan needs to serve rollups.
 #[derive(Debug)]
-struct Rollups {
+struct Rollups<'a> {
     uses: RollupUse,
     /// Per section of the table whether it can say what is wanted.
     usable: Vec<bool>,
+    /// Per section the states of the fields.
+    states: Vec<Vec<Option<&'a FieldRollups>>>,
     scratch: RollupScratch,
 }
 
@@ -94,7 +96,12 @@ impl<'a> SeriesScan<'a> {
         let sections = self.set.sections();
         let usable = uses.usable(sections, &self.fields, |section| self.parts_of(section));
         let scratch = RollupScratch::new(sections.len(), self.fields.len());
-        self.rollups = usable.contains(&true).then_some(Rollups { uses, usable, scratch });
+        let states = sections.iter().map(|section| {
+            let rollups = section.rollups();
+            self.fields.iter().map(|field| rollups.and_then(|rollups| rollups.field(field.id))).collect()
+        });
+        let states = states.collect();
+        self.rollups = usable.contains(&true).then_some(Rollups { uses, usable, states, scratch });
         self
     }
 
@@ -238,7 +245,7 @@ impl<'a> SeriesScan<'a> {
                     entry: run.entry,
                     key: RollupVector { section: run.section, vector: start / VECTOR_LEN },
                     rows: start % VECTOR_LEN..start % VECTOR_LEN + rows.len(),
-                    fields: &self.fields,
+                    states: &rollups.states[run.section],
                     scratch: &mut rollups.scratch,
                     times: &mut self.scratch.times,
                 };
@@ -249,8 +256,8 @@ impl<'a> SeriesScan<'a> {
                 let columns = self.columns[step.key.section].as_slice();
                 self.served.vectors += columns.len() as u64;
                 let section: &Section = &self.set.sections()[step.key.section];
-                let source =
-                    BlockSource::Section { key: step.key, section, columns, regular: step.regular, whole: step.whole };
+                let VectorStep { key, regular, whole, own, .. } = step;
+                let source = BlockSource::Section { key, section, columns, regular, whole, own };
                 (source, step.offset, step.len)
             }
             Step::Rows { side, offset, len } => {
@@ -402,13 +409,14 @@ struct VectorStep {
     offset: usize,
     len: usize,
     whole: bool,
+    own: bool,
     regular: Option<(i64, i64)>,
 }
 
 fn rollups_of<'a>(
     set: &'a SeriesSet,
     run: &RollupRun,
-    rollups: &'a mut Option<Rollups>,
+    rollups: &'a mut Option<Rollups<'_>>,
 ) -> Result<(&'a SectionRollups, &'a mut RollupScratch)> {
     let states = set.sections()[run.section].rollups().ok_or_else(no_rollups)?;
     let rollups = rollups.as_mut().ok_or_else(no_rollups)?;
@@ -428,6 +436,7 @@ fn next_vector(run: &mut SectionRun, section: &Section, scratch: &mut ScanScratc
     // Only a row of the run that is left makes it one.
     run.next_vector = (run.row_end > bounds.end).then_some(vector + 1);
     let key = VectorKey { section: run.section, vector };
+    let own = run.entry.row_start <= bounds.start && bounds.end - run.entry.row_start <= run.entry.row_count;
     let (mut start, mut end) = (run.row, run.row_end.min(bounds.end));
     run.row = end;
     if run.entry.step_ns > 0 {
@@ -435,7 +444,7 @@ fn next_vector(run: &mut SectionRun, section: &Section, scratch: &mut ScanScratc
         let whole = start == bounds.start && end == bounds.end;
         let offset = (start - bounds.start) as usize;
         let regular = Some((first, run.entry.step_ns));
-        return Ok(Some(VectorStep { key, offset, len: (end - start) as usize, whole, regular }));
+        return Ok(Some(VectorStep { key, offset, len: (end - start) as usize, whole, own, regular }));
     }
     if run.trim {
         let (first, last) = section.time_zone(vector);
@@ -455,7 +464,7 @@ fn next_vector(run: &mut SectionRun, section: &Section, scratch: &mut ScanScratc
     }
     let whole = start == bounds.start && end == bounds.end;
     let offset = (start - bounds.start) as usize;
-    Ok(Some(VectorStep { key, offset, len: (end - start) as usize, whole, regular: None }))
+    Ok(Some(VectorStep { key, offset, len: (end - start) as usize, whole, own, regular: None }))
 }
 
 /// Whether all that a scan may ask of a vector can be had.

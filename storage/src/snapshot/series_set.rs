@@ -1,5 +1,6 @@
 //! The series that a query reads, in key order, each with the sources of its rows.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::{Array, StringArray};
@@ -8,6 +9,7 @@ use hashbrown::HashMap;
 use super::deletes::Deletes;
 use super::filter::TagFilter;
 use super::index::{SectionSeries, SeriesIndex};
+use super::last_rows::{LastRows, ValueSource};
 use super::scan::SeriesScan;
 use super::table::TableSnapshot;
 use crate::error::Result;
@@ -229,6 +231,18 @@ impl SeriesSet {
         SeriesScan::new(self, fields, range)
     }
 
+    /// The last rows of some series of the set, with `fields` (positions in `TableSchema::fields`), as far as they are
+    /// found without a scan.
+    pub fn last_rows(
+        &self,
+        series: Range<usize>,
+        fields: &[usize],
+        range: TimeRange,
+        source: ValueSource,
+    ) -> LastRows<'_> {
+        LastRows::new(self, series, fields, range, source)
+    }
+
     /// A tag (position in `TableSchema::tags`) over the series of the set.
     pub fn tag_column(&self, tag: usize) -> TagValues {
         let Some(merged) = self.index.tags.get(tag) else {
@@ -393,7 +407,7 @@ impl<'a> SeriesHandle<'a> {
             .section_sources(self.series)
             .iter()
             .map(|source| {
-                u64::from(self.set.sections()[source.section as usize].series(source.series as usize).row_count)
+                u64::from(self.set.sections()[source.section as usize].series_row_count(source.series as usize))
             })
             .sum();
         let memory: u64 = self.set.memory_sources(self.series).iter().map(|buffer| buffer.row_count() as u64).sum();

@@ -38,20 +38,35 @@ pub(crate) struct Needs {
     pub(crate) ends: bool,
 }
 
+/// Least and greatest of some integers.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct IntegerState {
-    pub(super) sum: i128,
+pub(super) struct IntegerBounds {
     pub(super) min: i64,
     pub(super) max: i64,
 }
 
-impl IntegerState {
-    const EMPTY: Self = Self { sum: 0, min: i64::MAX, max: i64::MIN };
+impl IntegerBounds {
+    const EMPTY: Self = Self { min: i64::MAX, max: i64::MIN };
 
     pub(super) fn add(&mut self, other: Self) {
-        self.sum += other.sum;
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
+    }
+}
+
+/// What some integers come to.
+#[derive(Debug, Clone, Copy)]
+struct IntegerState {
+    sum: i128,
+    bounds: IntegerBounds,
+}
+
+impl IntegerState {
+    const EMPTY: Self = Self { sum: 0, bounds: IntegerBounds::EMPTY };
+
+    fn add(&mut self, value: i64) {
+        self.sum += i128::from(value);
+        self.bounds.add(IntegerBounds { min: value, max: value });
     }
 }
 
@@ -104,7 +119,9 @@ pub(crate) struct NumberStates {
     pub(super) kind: NumberKind,
     pub(super) needs: Needs,
     pub(super) counts: Vec<u64>,
-    pub(super) integers: Vec<IntegerState>,
+    /// Sums and bounds of integers apart: mostly one of them is needed.
+    pub(super) sums: Vec<i128>,
+    pub(super) bounds: Vec<IntegerBounds>,
     pub(super) floats: Vec<FloatState>,
     pub(super) moments: Vec<Moments>,
     pub(super) ends: Vec<Ends>,
@@ -117,7 +134,8 @@ impl NumberStates {
             kind,
             needs,
             counts: Vec::new(),
-            integers: Vec::new(),
+            sums: Vec::new(),
+            bounds: Vec::new(),
             floats: Vec::new(),
             moments: Vec::new(),
             ends: Vec::new(),
@@ -142,17 +160,23 @@ impl NumberStates {
 
     /// Adds `count` integers of which only the sum matters.
     pub(crate) fn add_sum(&mut self, group: usize, sum: i128, count: usize) {
-        self.integers[group].sum += sum;
+        self.sums[group] += sum;
         self.counts[group] += count as u64;
     }
 
     /// Makes room for `groups` groups.
     pub(crate) fn resize(&mut self, groups: usize) {
         self.counts.resize(groups, 0);
-        if self.needs.sum || self.needs.bounds {
-            match self.kind {
-                NumberKind::F64 => self.floats.resize(groups, FloatState::EMPTY),
-                _ => self.integers.resize(groups, IntegerState::EMPTY),
+        if self.kind == NumberKind::F64 {
+            if self.needs.sum || self.needs.bounds {
+                self.floats.resize(groups, FloatState::EMPTY);
+            }
+        } else {
+            if self.needs.sum {
+                self.sums.resize(groups, 0);
+            }
+            if self.needs.bounds {
+                self.bounds.resize(groups, IntegerBounds::EMPTY);
             }
         }
         if self.needs.moments {
@@ -182,11 +206,21 @@ impl NumberStates {
                     None if self.needs.sum => return false,
                     None => 0,
                 };
-                self.integers[group].add(IntegerState { sum, min, max });
+                self.add_state(group, IntegerState { sum, bounds: IntegerBounds { min, max } });
             }
         }
         self.counts[group] += count as u64;
         true
+    }
+
+    /// Adds to sum and bounds, as far as they are needed.
+    fn add_state(&mut self, group: usize, state: IntegerState) {
+        if self.needs.sum {
+            self.sums[group] += state.sum;
+        }
+        if self.needs.bounds {
+            self.bounds[group].add(state.bounds);
+        }
     }
 
     /// Adds the integers of `rows` of a block, those that `mask` keeps.
@@ -202,7 +236,7 @@ impl NumberStates {
         let slice = &values[rows.clone()];
         let Some(mask) = mask else {
             if self.needs.sum || self.needs.bounds {
-                self.integers[group].add(sum_and_bounds(slice, self.needs));
+                self.add_state(group, sum_and_bounds(slice, self.needs));
             }
             self.add_moments(group, slice.len(), || moments_of(slice.iter().map(|&value| value as f64)));
             self.add_ends(group, None, times, (offset, rows.end - 1), |row| values[row]);
@@ -215,8 +249,7 @@ impl NumberStates {
         if self.needs.sum || self.needs.bounds {
             if slice.len() <= SCALAR_ROWS_MAX {
                 for row in mask.iter(rows.clone()) {
-                    let value = values[row];
-                    state.add(IntegerState { sum: i128::from(value), min: value, max: value });
+                    state.add(values[row]);
                 }
             } else {
                 let mask = mask.shifted(rows.clone());
@@ -226,10 +259,10 @@ impl NumberStates {
                 if self.needs.bounds
                     && let Some((min, max)) = kernel::min_max_i64_masked(slice, &mask)
                 {
-                    (state.min, state.max) = (min, max);
+                    state.bounds = IntegerBounds { min, max };
                 }
             }
-            self.integers[group].add(state);
+            self.add_state(group, state);
         }
         self.add_moments(group, count, || moments_of(mask.iter(rows).map(|row| values[row] as f64)));
         self.add_ends(group, Some(mask), times, (first, last), |row| values[row]);
@@ -286,7 +319,7 @@ impl NumberStates {
             return;
         }
         if self.needs.bounds {
-            self.integers[group].add(IntegerState { sum: 0, min: first_ns, max: last_ns });
+            self.bounds[group].add(IntegerBounds { min: first_ns, max: last_ns });
         }
         if self.needs.ends {
             let ends = Ends::of((first_ns, first_ns), (last_ns, last_ns));
@@ -297,9 +330,7 @@ impl NumberStates {
 
     /// Adds one integer.
     pub(super) fn add_integer(&mut self, group: usize, value: i64, time_ns: i64) {
-        if self.needs.sum || self.needs.bounds {
-            self.integers[group].add(IntegerState { sum: i128::from(value), min: value, max: value });
-        }
+        self.add_state(group, IntegerState { sum: value.into(), bounds: IntegerBounds { min: value, max: value } });
         self.add_one(group, value as f64, value, time_ns);
     }
 
@@ -352,8 +383,11 @@ impl NumberStates {
 
     /// Adds a group of other states of the same layout.
     pub(crate) fn merge(&mut self, group: usize, other: &Self, other_group: usize) {
-        if let Some(state) = other.integers.get(other_group) {
-            self.integers[group].add(*state);
+        if let Some(sum) = other.sums.get(other_group) {
+            self.sums[group] += sum;
+        }
+        if let Some(bounds) = other.bounds.get(other_group) {
+            self.bounds[group].add(*bounds);
         }
         if let Some(state) = other.floats.get(other_group) {
             self.floats[group].add(*state);
@@ -380,8 +414,7 @@ fn sum_and_bounds(values: &[i64], needs: Needs) -> IntegerState {
         }
         if needs.bounds {
             for &value in values {
-                state.min = state.min.min(value);
-                state.max = state.max.max(value);
+                state.bounds.add(IntegerBounds { min: value, max: value });
             }
         }
         return state;
@@ -392,7 +425,7 @@ fn sum_and_bounds(values: &[i64], needs: Needs) -> IntegerState {
     if needs.bounds
         && let Some((min, max)) = kernel::min_max_i64(values)
     {
-        (state.min, state.max) = (min, max);
+        state.bounds = IntegerBounds { min, max };
     }
     state
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, TimestampNanosecondArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, Int64Array, PrimitiveArray};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::datatypes::{ArrowPrimitiveType, Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
 
 use super::layout::{Layout, Output, StateKind};
 use super::number::{NumberKind, NumberStates};
@@ -128,7 +130,8 @@ impl GroupStates {
         layout.outputs.iter().map(|output| self.finish_one(output, groups)).collect()
     }
 
-    fn finish_one(&self, output: &Output, groups: &[u32]) -> ArrayRef {
+    /// The result column of one aggregate.
+    pub(crate) fn finish_one(&self, output: &Output, groups: &[u32]) -> ArrayRef {
         let Some(argument) = output.argument else {
             return Arc::new(
                 groups.iter().map(|&group| Some(self.rows[group as usize] as i64)).collect::<Int64Array>(),
@@ -183,58 +186,58 @@ fn unsigned(ordered: i64) -> u64 {
 
 fn finish_number(states: &NumberStates, function: AggregateFunction, groups: &[u32]) -> ArrayRef {
     use AggregateFunction as F;
-    let present = groups.iter().map(|&group| (states.counts[group as usize] > 0).then_some(group as usize));
-    let float = |value: &dyn Fn(usize) -> Option<f64>| -> ArrayRef {
-        Arc::new(present.clone().map(|group| group.and_then(value)).collect::<Float64Array>())
-    };
+    // One value has no deviation from others.
+    let values_min = if matches!(function, F::Variance | F::Stddev) { 2 } else { 1 };
+    let is_known = |row: usize| states.counts[groups[row] as usize] >= values_min;
+    let nulls = (!(0..groups.len()).all(is_known))
+        .then(|| NullBuffer::new(BooleanBuffer::collect_bool(groups.len(), is_known)));
     let count = |group: usize| states.counts[group] as f64;
-    match function {
-        F::Avg => {
-            return float(&|group| Some(total(states, group) / count(group)));
+    let squares = |group: usize| states.moments[group].squares;
+    let floats = |value: &dyn Fn(usize) -> f64| primitive::<Float64Type>(groups, nulls.clone(), value);
+    match (function, states.kind) {
+        (F::Avg, NumberKind::F64) => {
+            primitive::<Float64Type>(groups, nulls, |group| states.floats[group].sum / count(group))
         }
-        F::VariancePop => return float(&|group| Some(states.moments[group].squares / count(group))),
-        F::StddevPop => return float(&|group| Some((states.moments[group].squares / count(group)).sqrt())),
-        F::Variance | F::Stddev => {
-            return float(&|group| {
-                let variance = states.moments[group].squares / (count(group) - 1.0);
-                (states.counts[group] > 1).then(|| if function == F::Stddev { variance.sqrt() } else { variance })
-            });
+        (F::Avg, NumberKind::U64) => {
+            primitive::<Float64Type>(groups, nulls, |group| to_float(unsigned_sum(states, group)) / count(group))
         }
-        F::Count | F::Sum | F::Min | F::Max | F::First | F::Last | F::Summary(_) => {}
+        (F::Avg, _) => primitive::<Float64Type>(groups, nulls, |group| to_float(states.sums[group]) / count(group)),
+        (F::VariancePop, _) => floats(&|group| squares(group) / count(group)),
+        (F::StddevPop, _) => floats(&|group| (squares(group) / count(group)).sqrt()),
+        (F::Variance, _) => floats(&|group| squares(group) / (count(group) - 1.0)),
+        (F::Stddev, _) => floats(&|group| (squares(group) / (count(group) - 1.0)).sqrt()),
+        (F::Sum, NumberKind::F64) => floats(&|group| states.floats[group].sum),
+        (F::Min, NumberKind::F64) => floats(&|group| bound(states.floats[group].min)),
+        (F::Max, NumberKind::F64) => floats(&|group| bound(states.floats[group].max)),
+        (F::First, NumberKind::F64) => floats(&|group| float_of_key(states.ends[group].first_key())),
+        (_, NumberKind::F64) => floats(&|group| float_of_key(states.ends[group].last_key())),
+        (F::Sum, NumberKind::U64) => primitive::<UInt64Type>(groups, nulls, |group| unsigned_sum(states, group) as u64),
+        (_, kind) => {
+            let integer = |group: usize| match function {
+                // Sums wrap like those of DataFusion.
+                F::Sum => states.sums[group] as i64,
+                F::Min => states.bounds[group].min,
+                F::Max => states.bounds[group].max,
+                F::First => states.ends[group].first_key(),
+                _ => states.ends[group].last_key(),
+            };
+            match kind {
+                NumberKind::U64 => primitive::<UInt64Type>(groups, nulls, |group| unsigned(integer(group))),
+                NumberKind::Time => primitive::<TimestampNanosecondType>(groups, nulls, integer),
+                _ => primitive::<Int64Type>(groups, nulls, integer),
+            }
+        }
     }
-    if states.kind == NumberKind::F64 {
-        return float(&|group| {
-            Some(match function {
-                F::Sum => states.floats[group].sum,
-                F::Min => bound(states.floats[group].min),
-                F::Max => bound(states.floats[group].max),
-                F::First => float_of_key(states.ends[group].first_key()),
-                _ => float_of_key(states.ends[group].last_key()),
-            })
-        });
-    }
-    let integer = |group: usize| match function {
-        // Sums wrap like those of DataFusion.
-        F::Sum => states.integers[group].sum as i64,
-        F::Min => states.integers[group].min,
-        F::Max => states.integers[group].max,
-        F::First => states.ends[group].first_key(),
-        _ => states.ends[group].last_key(),
-    };
-    match states.kind {
-        NumberKind::U64 => Arc::new(
-            present
-                .map(|group| {
-                    group.map(|group| match function {
-                        F::Sum => unsigned_sum(states, group) as u64,
-                        _ => unsigned(integer(group)),
-                    })
-                })
-                .collect::<UInt64Array>(),
-        ),
-        NumberKind::Time => Arc::new(present.map(|group| group.map(integer)).collect::<TimestampNanosecondArray>()),
-        _ => Arc::new(present.map(|group| group.map(integer)).collect::<Int64Array>()),
-    }
+}
+
+/// A value per group; what `value` says of a group that is NULL is not seen.
+fn primitive<T: ArrowPrimitiveType>(
+    groups: &[u32],
+    nulls: Option<NullBuffer>,
+    value: impl Fn(usize) -> T::Native,
+) -> ArrayRef {
+    let values: Vec<T::Native> = groups.iter().map(|&group| value(group as usize)).collect();
+    Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
 }
 
 /// A least or greatest float as it is shown: one NaN, and 0 for -0, as rollups have it.
@@ -244,18 +247,19 @@ pub(crate) fn bound(value: f64) -> f64 {
 
 /// The sum of unsigned values whose ordered forms were summed.
 fn unsigned_sum(states: &NumberStates, group: usize) -> i128 {
-    states.integers[group].sum + (i128::from(states.counts[group]) << 63)
-}
-
-fn total(states: &NumberStates, group: usize) -> f64 {
-    match states.kind {
-        NumberKind::F64 => states.floats[group].sum,
-        NumberKind::U64 => to_float(unsigned_sum(states, group)),
-        _ => to_float(states.integers[group].sum),
-    }
+    states.sums[group] + (i128::from(states.counts[group]) << 63)
 }
 
 /// The nearest float: of 64 bits the processor makes it itself.
 fn to_float(sum: i128) -> f64 {
-    i64::try_from(sum).map_or(sum as f64, |sum| sum as f64)
+    // Out of line, or the compiler computes it both ways and picks one.
+    #[cold]
+    #[inline(never)]
+    fn wide(sum: i128) -> f64 {
+        sum as f64
+    }
+    match i64::try_from(sum) {
+        Ok(sum) => sum as f64,
+        Err(_) => wide(sum),
+    }
 }

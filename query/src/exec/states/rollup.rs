@@ -9,7 +9,7 @@ use lynxstore_storage::segment::FieldStatistic;
 use lynxstore_storage::snapshot::{RollupPiece, ValueCounts};
 
 use super::ends::Ends;
-use super::number::{FloatState, IntegerState, NumberKind, NumberStates};
+use super::number::{FloatState, IntegerBounds, NumberKind, NumberStates};
 use crate::error::Result;
 use crate::exec::summaries::key_of_float;
 
@@ -96,12 +96,12 @@ impl NumberStates {
             let sums = piece.integers(field, FieldStatistic::Sum);
             let is_unsigned = self.kind == NumberKind::U64;
             for (group, rows) in runs {
-                let state = &mut self.integers[*group];
+                let total = &mut self.sums[*group];
                 for row in rows.clone().filter(|row| states.has_value(*row)) {
-                    state.sum += i128::from(sums[row]);
+                    *total += i128::from(sums[row]);
                     if is_unsigned {
                         // Groups add the ordered forms up, which are by 2^63 per value smaller; so is this one sum.
-                        state.sum -= (i128::from(states.count(row)) - 1) << 63;
+                        *total -= (i128::from(states.count(row)) - 1) << 63;
                     }
                 }
             }
@@ -111,7 +111,7 @@ impl NumberStates {
                 (piece.integers(field, FieldStatistic::Min), piece.integers(field, FieldStatistic::Max));
             for (group, rows) in runs {
                 for row in rows.clone().filter(|row| states.has_value(*row)) {
-                    self.integers[*group].add(IntegerState { sum: 0, min: mins[row], max: maxes[row] });
+                    self.bounds[*group].add(IntegerBounds { min: mins[row], max: maxes[row] });
                 }
             }
         }

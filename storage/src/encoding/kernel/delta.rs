@@ -13,7 +13,7 @@ use crate::encoding::VECTOR_LEN;
 dispatch! {
     /// Decodes `out[0] = base`, `out[i] = out[i - 1] + step + number[i]`. Values from `len` on are unspecified.
     pub(crate) fn unpack_delta(deltas: &PackedDeltas<'_>, len: usize, out: &mut [i64; VECTOR_LEN]) =
-        x86::unpack_delta_avx2, x86::unpack_delta_avx2, unpack_delta_body;
+        x86::unpack_delta_avx512, x86::unpack_delta_avx2, unpack_delta_body;
 }
 
 /// What a vector of differences is stored as.
@@ -49,7 +49,7 @@ fn unpack_delta_body(deltas: &PackedDeltas<'_>, len: usize, out: &mut [i64; VECT
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::super::pack::{lanes, unpack};
+    use super::super::pack::{lanes, unpack, unpack_bytes_avx512};
     use super::*;
 
     /// Byte `k` of element `j` is kept when `k <= j`.
@@ -94,6 +94,24 @@ mod x86 {
         let front = _mm256_sad_epu8(_mm256_and_si256(bytes, up_to_element.0), zero);
         let back = _mm256_sad_epu8(_mm256_and_si256(bytes, up_to_element.1), zero);
         ((front, back), _mm256_sad_epu8(bytes, zero))
+    }
+
+    /// As with AVX2 but for the way in which numbers of up to 8 bits are unpacked.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt,fma")]
+    #[inline]
+    pub(super) fn unpack_delta_avx512(deltas: &PackedDeltas<'_>, len: usize, out: &mut [i64; VECTOR_LEN]) {
+        let &PackedDeltas { packed, width, base, step, patches } = deltas;
+        if width > u8::BITS {
+            return unpack_delta_avx2(deltas, len, out);
+        }
+        let mut lanes = lanes();
+        let lanes = unpack_bytes_avx512(packed, width, len, len, &mut lanes);
+        let bias = patch_lanes(lanes, width, patches);
+        lanes[0] = 0;
+        sum_bytes(&lanes[..len.next_multiple_of(8)], base, step.wrapping_sub(bias.unwrap_or(0)), out);
+        if bias.is_none() {
+            patch_sums(&mut out[..len], width, patches);
+        }
     }
 
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,fma")]

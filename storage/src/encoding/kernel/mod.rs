@@ -17,12 +17,15 @@ mod lane;
 mod level;
 mod mask;
 mod pack;
+mod packed_at;
 mod part_sums;
 mod patch;
+mod prefetch;
 mod runs;
 mod sequence;
 mod split;
 mod statistics;
+mod take;
 #[cfg(test)]
 mod tests;
 
@@ -41,11 +44,14 @@ pub use mask::{
     mask_set_range, mask_truncate,
 };
 pub(super) use pack::{pack_delta, pack_linear, unpack_linear};
+pub(super) use packed_at::packed_at;
 pub(super) use part_sums::{PART_WIDTH_MAX, PartSum, sum_parts, weighted_sum_parts};
 pub(super) use patch::{Patch, outliers_of_deltas, outliers_of_values, patch_values};
+pub(crate) use prefetch::prefetch;
 pub(super) use runs::expand_runs;
 pub(super) use split::{LEFT_VALUES, SplitParts, split_codes, unpack_split};
 pub(super) use statistics::{IntegerBounds, SAMPLE_LEN, count_near, integer_bounds, residual_bounds};
+pub use take::{take_f64, take_i64};
 
 /// Name of the instruction set that the kernels of this process use.
 pub fn instruction_set() -> &'static str {

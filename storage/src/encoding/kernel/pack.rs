@@ -142,21 +142,53 @@ pub(super) fn unpack<'a, T: Lane>(
     len: usize,
     out: &'a mut [MaybeUninit<T>; VECTOR_LEN],
 ) -> &'a mut [T] {
+    unpack_front(data, width, len, len, out)
+}
+
+/// The same up to number `count`, which is at most `len`.
+#[inline(always)]
+pub(super) fn unpack_front<'a, T: Lane>(
+    data: &[u8],
+    width: u32,
+    len: usize,
+    count: usize,
+    out: &'a mut [MaybeUninit<T>; VECTOR_LEN],
+) -> &'a mut [T] {
     let out = if width == 0 {
-        let out = &mut out[..len.next_multiple_of(BLOCK)];
+        let out = &mut out[..count.next_multiple_of(BLOCK)];
         out.fill(MaybeUninit::new(T::default()));
         out
     } else if packed_layout(width, len) == PackedLayout::Sequence {
-        let out = &mut out[..len.next_multiple_of(BLOCK)];
+        let out = &mut out[..count.next_multiple_of(BLOCK)];
         unpack_sequence(data, width, out);
         out
     } else {
         // A row is one block or several.
-        let out = &mut out[..len.next_multiple_of(T::LANES)];
+        let out = &mut out[..count.next_multiple_of(T::LANES)];
         unpack_rows(data, width, out);
         out
     };
     // SAFETY: each branch has written every lane of `out`.
+    unsafe { out.assume_init_mut() }
+}
+
+/// The same for numbers of at most 8 bits on a processor that takes groups apart at once.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt,fma")]
+#[inline]
+pub(super) fn unpack_bytes_avx512<'a>(
+    data: &[u8],
+    width: u32,
+    len: usize,
+    count: usize,
+    out: &'a mut [MaybeUninit<u8>; VECTOR_LEN],
+) -> &'a mut [u8] {
+    if width == 0 || packed_layout(width, len) == PackedLayout::Rows {
+        return unpack_front(data, width, len, count, out);
+    }
+    let out = &mut out[..count.next_multiple_of(BLOCK)];
+    super::sequence::unpack_bytes_bmi2(data, width, out);
+    // SAFETY: whole blocks are whole groups, and each group was written.
     unsafe { out.assume_init_mut() }
 }
 

@@ -2,7 +2,7 @@
 
 use super::lane::Lane;
 use super::level::{Level, dispatch};
-use super::pack::{lanes, unpack, with_lane};
+use super::pack::{lanes, unpack_front, with_lane};
 
 /// The widest numbers that these functions take.
 pub(crate) const PART_WIDTH_MAX: u32 = 32;
@@ -18,22 +18,28 @@ pub(crate) struct PartSum {
 }
 
 dispatch! {
-    /// Sums of the numbers between each cut and the next one; `weighted` is left alone. `data` has `packed_bytes`
+    /// Sums of the numbers between each cut and the next one; `weighted` is any number. `data` has `packed_bytes`
     /// bytes, `width` is at most [`PART_WIDTH_MAX`], cuts ascend up to `len`, and `out` has one element less than they.
     pub(crate) fn sum_parts(data: &[u8], width: u32, len: usize, cuts: &[usize], out: &mut [PartSum]) =
-        sum_parts_body, sum_parts_body, sum_parts_body;
+        x86::sum_parts_avx512, sum_parts_body, sum_parts_body;
 
     /// Both sums of the numbers between each cut and the next one, number 0 of the vector taken as 0; otherwise as
     /// `sum_parts`.
     pub(crate) fn weighted_sum_parts(data: &[u8], width: u32, len: usize, cuts: &[usize], out: &mut [PartSum]) =
-        weighted_sum_parts_body, weighted_sum_parts_body, weighted_sum_parts_body;
+        x86::weighted_sum_parts_avx512, weighted_sum_parts_body, weighted_sum_parts_body;
+}
+
+/// How many numbers are looked at; at least one, which the vector has.
+#[inline(always)]
+fn last_of(cuts: &[usize]) -> usize {
+    cuts.last().map_or(1, |&last| last.max(1))
 }
 
 #[inline(always)]
 fn sum_parts_body(data: &[u8], width: u32, len: usize, cuts: &[usize], out: &mut [PartSum]) {
     with_lane!(width, T => {
         let mut lanes = lanes::<T>();
-        let lanes = unpack(data, width, len, &mut lanes);
+        let lanes = unpack_front(data, width, len, last_of(cuts), &mut lanes);
         for (cut, out) in cuts.array_windows().zip(out) {
             let &[start, end] = cut;
             out.once = lanes[start..end].iter().fold(0u64, |sum, &lane| sum.wrapping_add(Lane::widen(lane)));
@@ -49,7 +55,7 @@ macro_rules! weighted_parts {
     ($data:expr, $width:expr, $len:expr, $cuts:expr, $out:expr, $lane:ty, $sum:ty) => {{
         const LANES: usize = 64 / size_of::<$lane>();
         let mut lanes = lanes::<$lane>();
-        let lanes = unpack($data, $width, $len, &mut lanes);
+        let lanes = unpack_front($data, $width, $len, last_of($cuts), &mut lanes);
         lanes[0] = 0;
         for (cut, out) in $cuts.array_windows().zip($out) {
             let &[start, end] = cut;
@@ -88,6 +94,92 @@ fn weighted_sum_parts_body(data: &[u8], width: u32, len: usize, cuts: &[usize], 
         8 => weighted_parts!(data, width, len, cuts, out, u8, u16),
         16 => weighted_parts!(data, width, len, cuts, out, u16, u32),
         _ => weighted_parts!(data, width, len, cuts, out, u32, u64),
+    }
+}
+
+/// Numbers of up to 8 bits in rows of 64: the instruction for sums of absolute differences adds a row up, and one that
+/// multiplies bytes with signed bytes weighs it by the places in it. The places of the rows come from adding the sum so
+/// far once more with every row, as above.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::super::pack::unpack_bytes_avx512;
+    use super::*;
+
+    const ROW: usize = 64;
+
+    const PLACES: [i8; ROW] = {
+        let mut places = [0; ROW];
+        let mut place = 0;
+        while place < ROW {
+            places[place] = place as i8;
+            place += 1;
+        }
+        places
+    };
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt,fma")]
+    #[inline]
+    pub(super) fn sum_parts_avx512(data: &[u8], width: u32, len: usize, cuts: &[usize], out: &mut [PartSum]) {
+        if width > u8::BITS {
+            return sum_parts_body(data, width, len, cuts, out);
+        }
+        let mut lanes = lanes();
+        let lanes = unpack_bytes_avx512(data, width, len, last_of(cuts), &mut lanes);
+        for (cut, out) in cuts.array_windows().zip(out) {
+            let &[start, end] = cut;
+            *out = sum_bytes(&lanes[start..end]);
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt,fma")]
+    #[inline]
+    pub(super) fn weighted_sum_parts_avx512(data: &[u8], width: u32, len: usize, cuts: &[usize], out: &mut [PartSum]) {
+        if width > u8::BITS {
+            return weighted_sum_parts_body(data, width, len, cuts, out);
+        }
+        let mut lanes = lanes();
+        let lanes = unpack_bytes_avx512(data, width, len, last_of(cuts), &mut lanes);
+        lanes[0] = 0;
+        for (cut, out) in cuts.array_windows().zip(out) {
+            let &[start, end] = cut;
+            *out = sum_bytes(&lanes[start..end]);
+        }
+    }
+
+    /// Both sums of the bytes of a part, at most a vector of them.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt,fma")]
+    #[inline]
+    fn sum_bytes(bytes: &[u8]) -> PartSum {
+        let (zero, ones) = (_mm512_setzero_si512(), _mm512_set1_epi16(1));
+        // SAFETY: the array is 64 bytes; unaligned load.
+        let places = unsafe { _mm512_loadu_si512(PLACES.as_ptr().cast()) };
+        let (mut once, mut often, mut by_place) = (zero, zero, zero);
+        let mut add = |row: __m512i| {
+            once = _mm512_add_epi64(once, _mm512_sad_epu8(row, zero));
+            often = _mm512_add_epi64(often, once);
+            // 255 * (62 + 63) fits 16 bits, and 16 rows of two such sums 32 bits.
+            let pairs = _mm512_maddubs_epi16(row, places);
+            by_place = _mm512_add_epi32(by_place, _mm512_madd_epi16(pairs, ones));
+        };
+        let (rows, rest) = bytes.as_chunks::<ROW>();
+        for row in rows {
+            // SAFETY: the row is 64 bytes; unaligned load.
+            add(unsafe { _mm512_loadu_si512(row.as_ptr().cast()) });
+        }
+        let mut row_count = rows.len();
+        if !rest.is_empty() {
+            let present = u64::MAX >> (ROW - rest.len());
+            // SAFETY: only bytes of `rest` are read; those masked out are not.
+            add(unsafe { _mm512_maskz_loadu_epi8(present, rest.as_ptr().cast()) });
+            row_count += 1;
+        }
+        let (once, often) = (_mm512_reduce_add_epi64(once), _mm512_reduce_add_epi64(often));
+        // How many positions follow the last row: none, and some are missing.
+        let behind = bytes.len() as i64 - (row_count * ROW) as i64;
+        let weighted = often * ROW as i64 + once * behind - i64::from(_mm512_reduce_add_epi32(by_place));
+        PartSum { once: once.cast_unsigned(), weighted: weighted.cast_unsigned() }
     }
 }
 

@@ -51,12 +51,33 @@ pub(super) fn unpack_sequence<T: Lane>(data: &[u8], width: u32, out: &mut [Maybe
         let window = data[index * group_bytes..].first_chunk::<WINDOW>();
         places.unpack(window.expect("the windows of the front lie within the data"), group);
     }
+    if back.is_empty() {
+        return;
+    }
     let mut tail = [0; TAIL_BYTES];
     let rest = &data[(whole * group_bytes).min(data.len())..];
     tail[..rest.len()].copy_from_slice(rest);
     for (index, group) in back.iter_mut().enumerate() {
         let window = tail[index * group_bytes..].first_chunk::<WINDOW>();
         places.unpack(window.expect("the tail has room for the groups that are left"), group);
+    }
+}
+
+/// Unpacks numbers of at most 8 bits, a group with one instruction, into whole groups; those that are not in `data` are 0.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "bmi2")]
+#[inline]
+pub(super) fn unpack_bytes_bmi2(data: &[u8], width: u32, out: &mut [MaybeUninit<u8>]) {
+    let places = 0x0101_0101_0101_0101 * ((1 << width) - 1);
+    let group_bytes = width as usize;
+    for (index, out) in out.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+        let bytes = data.get(index * group_bytes..).unwrap_or_default();
+        let word = match bytes.first_chunk() {
+            Some(bytes) => u64::from_le_bytes(*bytes),
+            None => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        let numbers = std::arch::x86_64::_pdep_u64(word, places);
+        *out = numbers.to_le_bytes().map(MaybeUninit::new);
     }
 }
 
