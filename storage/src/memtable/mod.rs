@@ -1,8 +1,12 @@
 //! Rows that are not flushed yet, queryable: a skip list of series, each with append-only column buffers.
 
+mod active_chunk;
 mod chunk;
 mod column_buffer;
+mod narrow;
 mod series_buffer;
+mod shared_batch;
+mod shared_column;
 mod table;
 
 pub(crate) use chunk::{RowChunk, TimeOrder};
