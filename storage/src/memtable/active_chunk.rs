@@ -3,7 +3,6 @@
 //! Not synchronised: the series buffer that owns it holds a lock. Columns are as long as the times between two calls.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use arrow_buffer::ScalarBuffer;
 
@@ -17,13 +16,6 @@ pub(crate) const CHUNK_ROWS: usize = 1024;
 
 /// The fields of a batch, typed once for all its series.
 pub(crate) type BatchColumns<'a> = [(ColumnId, TypedArray<'a>)];
-
-/// Rows that are not appended to any more.
-#[derive(Debug)]
-pub(super) struct SealedChunk {
-    pub(super) chunk: Arc<RowChunk>,
-    pub(super) marks: Vec<CommitMark>,
-}
 
 /// The rows before `row_end` and after the mark before it belong to commit `seq`.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +33,8 @@ pub(super) struct ActiveChunk {
     order: TimeOrder,
     pub(super) bounds: TimeRange,
     pub(super) bytes: usize,
+    /// Of these bytes, those that were copied from batches.
+    pub(super) copied_bytes: usize,
 }
 
 impl Default for ActiveChunk {
@@ -52,6 +46,7 @@ impl Default for ActiveChunk {
             order: TimeOrder::StrictlyIncreasing,
             bounds: TimeRange { start_ns: i64::MAX, end_ns: i64::MIN },
             bytes: 0,
+            copied_bytes: 0,
         }
     }
 }
@@ -134,6 +129,7 @@ impl ActiveChunk {
             }
         }
         self.bytes += bytes;
+        self.copied_bytes += bytes;
         bytes
     }
 
@@ -172,15 +168,15 @@ impl ActiveChunk {
         }
     }
 
-    /// The rows as a chunk that readers share.
-    pub(super) fn seal(self) -> SealedChunk {
+    /// The rows as a chunk that does not grow any more, with its marks.
+    pub(super) fn finish(self) -> (RowChunk, Vec<CommitMark>) {
         let chunk = RowChunk {
             times: self.times.into(),
             columns: self.columns.into_iter().map(|(id, column)| (id, column.finish())).collect(),
             order: self.order,
             bounds: self.bounds,
         };
-        SealedChunk { chunk: Arc::new(chunk), marks: self.marks }
+        (chunk, self.marks)
     }
 
     /// Copies the first `rows` rows with those of `fields` that exist.

@@ -4,9 +4,10 @@ mod active_chunk;
 mod chunk;
 mod column_buffer;
 mod narrow;
+mod narrow_chunk;
+mod narrow_column;
 mod series_buffer;
 mod shared_batch;
-mod shared_column;
 mod table;
 
 pub(crate) use chunk::{RowChunk, TimeOrder};

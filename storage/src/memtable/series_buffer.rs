@@ -3,7 +3,8 @@
 //! Rows are appended in commit order: to a chunk that grows, or as parts of batches that stay whole, which then are the
 //! youngest rows of the series. Readers copy these parts to the growing chunk as long as there is room; a flush and other
 //! readers copy them for themselves alone.
-//! Full chunks of [`CHUNK_ROWS`] rows are sealed: readers share them without a copy.
+//! Full chunks of [`CHUNK_ROWS`] rows are sealed: readers share them without a copy, or widen the columns that they want
+//! when it holds rows of batches, which stay narrow.
 //! The chunk that still grows is sealed by a reader who may see all of it, unless it is short, and copied otherwise, up to
 //! the rows that the snapshot of the reader may see. One lock per series; a writer holds it for one append, a reader for
 //! one copy.
@@ -13,9 +14,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::active_chunk::{ActiveChunk, BatchColumns, CHUNK_ROWS, CommitMark, SealedChunk};
+use super::active_chunk::{ActiveChunk, BatchColumns, CHUNK_ROWS, CommitMark};
 use super::chunk::RowChunk;
-use super::shared_batch::{BatchPart, PARTS_MAX, SERIES_ROWS_MAX, SharedBatch};
+use super::narrow_chunk::NarrowChunk;
+use super::shared_batch::{Account, BatchPart, PARTS_MAX, SharedBatch};
 use crate::types::{ColumnId, CommitSeq, TimeRange};
 
 /// A reader seals a growing chunk of this many rows. Shorter ones are copied, which takes less time than the many chunks
@@ -24,6 +26,24 @@ const SEALED_ROWS_MIN: usize = CHUNK_ROWS / 4;
 
 /// A chunk of this size is sealed before it has all its rows: offsets of strings have 31 bits.
 const CHUNK_BYTES_MAX: usize = 64 << 20;
+
+/// A series with more rows than this in batches and narrow chunks makes them wide. What a flush widens of a series at a
+/// time counts nowhere, and may be eight times as long as it was.
+const NARROW_ROWS_MAX: usize = 1 << 16;
+
+/// Rows that are not appended to any more.
+#[derive(Debug)]
+struct SealedChunk {
+    rows: SealedRows,
+    marks: Vec<CommitMark>,
+}
+
+#[derive(Debug)]
+enum SealedRows {
+    Wide(Arc<RowChunk>),
+    /// Rows of batches.
+    Narrow(NarrowChunk),
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct SeriesBuffer {
@@ -34,7 +54,10 @@ pub(crate) struct SeriesBuffer {
 struct SeriesState {
     /// Rows that still stand in their batches, behind all others.
     parts: Vec<BatchPart>,
-    part_rows: usize,
+    /// Rows in parts and narrow chunks, or more.
+    narrow_rows: usize,
+    /// Where parts that were copied count; `None` when none was.
+    account: Option<Arc<Account>>,
     /// Of all rows, those of the growing chunk left out.
     bounds: TimeRange,
     rows: usize,
@@ -45,7 +68,15 @@ struct SeriesState {
 impl Default for SeriesState {
     fn default() -> Self {
         let bounds = TimeRange { start_ns: i64::MAX, end_ns: i64::MIN };
-        Self { parts: Vec::new(), part_rows: 0, bounds, rows: 0, sealed: Vec::new(), active: ActiveChunk::default() }
+        Self {
+            parts: Vec::new(),
+            narrow_rows: 0,
+            account: None,
+            bounds,
+            rows: 0,
+            sealed: Vec::new(),
+            active: ActiveChunk::default(),
+        }
     }
 }
 
@@ -76,10 +107,11 @@ impl SeriesBuffer {
             state.bounds.end_ns = state.bounds.end_ns.max(time);
         }
         state.rows += part.len();
-        state.part_rows += part.len();
+        state.narrow_rows += part.len();
         state.parts.push(part);
-        if state.part_rows > SERIES_ROWS_MAX {
+        if state.narrow_rows > NARROW_ROWS_MAX {
             state.copy_parts();
+            state.widen();
         }
         size_of::<BatchPart>()
     }
@@ -109,12 +141,10 @@ impl SeriesBuffer {
         let mut chunks = Vec::with_capacity(state.sealed.len() + 1);
         for sealed in &state.sealed {
             let rows = visible_rows(&sealed.marks, visible);
-            if rows == sealed.chunk.times.len() {
-                chunks.push(Arc::clone(&sealed.chunk));
-            } else {
-                if rows > 0 {
-                    chunks.push(Arc::new(slice_chunk(&sealed.chunk, rows)));
-                }
+            if rows > 0 {
+                chunks.push(sealed.rows.chunk(rows, Some(fields)));
+            }
+            if rows < sealed.rows.count() {
                 // Commits are appended in order: nothing later is visible.
                 return chunks;
             }
@@ -134,7 +164,8 @@ impl SeriesBuffer {
         if !state.active.times.is_empty() {
             state.seal();
         }
-        let mut chunks: Vec<_> = state.sealed.iter().map(|sealed| Arc::clone(&sealed.chunk)).collect();
+        let mut chunks: Vec<_> =
+            state.sealed.iter().map(|sealed| sealed.rows.chunk(sealed.rows.count(), None)).collect();
         // Not kept: the rows would be in memory twice until the flush ends.
         chunks.extend(chunks_of_parts(&state.parts, None));
         chunks
@@ -146,7 +177,7 @@ fn chunks_of_parts(parts: &[BatchPart], fields: Option<&[ColumnId]>) -> impl Ite
     parts.chunks(PARTS_MAX).map(move |parts| {
         let mut copied = ActiveChunk::default();
         copied.append_parts(parts, fields);
-        copied.seal().chunk
+        Arc::new(copied.finish().0)
     })
 }
 
@@ -154,7 +185,6 @@ impl SeriesState {
     /// Copies the rows that stand in batches to the growing chunk.
     fn copy_parts(&mut self) {
         let mut parts = std::mem::take(&mut self.parts);
-        self.part_rows = 0;
         let mut rest = parts.as_mut_slice();
         while let Some(first) = rest.first_mut() {
             let mut room = self.active.room();
@@ -176,11 +206,24 @@ impl SeriesState {
     }
 
     fn copy(&mut self, parts: &[BatchPart]) {
+        let Some(first) = parts.first() else { return };
         let bytes = self.active.append_parts(parts, None);
-        if let Some(first) = parts.first() {
-            first.batch.account().add_copied(bytes as u64);
-        }
+        let account = self.account.get_or_insert_with(|| Arc::clone(first.batch.account()));
+        account.replace_copy(0, bytes);
         self.seal_if_full();
+    }
+
+    /// Makes narrow chunks wide.
+    fn widen(&mut self) {
+        self.narrow_rows = 0;
+        for sealed in &mut self.sealed {
+            let SealedRows::Narrow(narrow) = &sealed.rows else { continue };
+            let wide = narrow.widen(narrow.row_count(), None);
+            if let Some(account) = &self.account {
+                account.replace_copy(narrow.byte_len(), 8 * (1 + wide.columns.len()) * wide.times.len());
+            }
+            sealed.rows = SealedRows::Wide(wide);
+        }
     }
 
     fn seal_if_full(&mut self) {
@@ -193,7 +236,35 @@ impl SeriesState {
     fn seal(&mut self) {
         let full = std::mem::take(&mut self.active);
         self.bounds = merge_bounds(self.bounds, full.bounds);
-        self.sealed.push(full.seal());
+        let copied_bytes = full.copied_bytes;
+        let (chunk, marks) = full.finish();
+        let rows = match &self.account {
+            Some(account) if copied_bytes > 0 => {
+                let narrow = NarrowChunk::new(&chunk);
+                account.replace_copy(copied_bytes, narrow.byte_len());
+                SealedRows::Narrow(narrow)
+            }
+            _ => SealedRows::Wide(Arc::new(chunk)),
+        };
+        self.sealed.push(SealedChunk { rows, marks });
+    }
+}
+
+impl SealedRows {
+    fn count(&self) -> usize {
+        match self {
+            Self::Wide(chunk) => chunk.times.len(),
+            Self::Narrow(chunk) => chunk.row_count(),
+        }
+    }
+
+    /// The first `rows` rows, with at least all fields or those given.
+    fn chunk(&self, rows: usize, fields: Option<&[ColumnId]>) -> Arc<RowChunk> {
+        match self {
+            Self::Wide(chunk) if rows == chunk.times.len() => Arc::clone(chunk),
+            Self::Wide(chunk) => Arc::new(slice_chunk(chunk, rows)),
+            Self::Narrow(chunk) => chunk.widen(rows, fields),
+        }
     }
 }
 
@@ -228,7 +299,6 @@ mod tests {
     use arrow_array::{Array, ArrayRef, Int64Array};
 
     use super::*;
-    use crate::memtable::shared_batch::Account;
     use crate::memtable::{TimeOrder, TypedArray};
     use crate::types::{SeriesBatch, TableId};
 

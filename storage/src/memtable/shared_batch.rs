@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::column_buffer::TypedArray;
 use super::narrow::NarrowIntegers;
-use super::shared_column::{SharedColumn, text_bytes};
+use super::narrow_column::{NarrowColumn, text_bytes};
 use crate::types::{ColumnId, CommitSeq, SeriesBatch};
 
 /// Batches of fewer rows are copied to their series at once: what a batch takes beside its rows would be too much. Tests
@@ -26,10 +26,6 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// The most parts that are copied together.
 pub(super) const PARTS_MAX: usize = 1024;
-
-/// A series with more rows than this in batches copies them. What a flush copies of a series at a time does not count
-/// anywhere, and may be eight times as long as it was in the batches.
-pub(super) const SERIES_ROWS_MAX: usize = 1 << 16;
 
 /// Memory of a batch and of a column beside the rows. An estimate from the sizes of the types.
 const BATCH_OVERHEAD_BYTES: usize = 256;
@@ -53,7 +49,7 @@ pub(super) struct SharedBatch {
     times: NarrowIntegers,
     ids: Box<[ColumnId]>,
     /// In the order of `ids`.
-    columns: Box<[SharedColumn]>,
+    columns: Box<[NarrowColumn]>,
     byte_len: u64,
     account: Arc<Account>,
 }
@@ -87,14 +83,16 @@ impl Account {
         self.bytes.fetch_add(byte_len, Ordering::Relaxed);
     }
 
-    /// Counts bytes that a reader copied from a batch and that stay.
-    pub(super) fn add_copied(&self, byte_len: u64) {
-        self.add(byte_len);
-        self.copies.fetch_add(byte_len, Ordering::Relaxed);
+    /// Counts bytes that were copied from batches and stay, in place of `before` bytes of such copies.
+    pub(super) fn replace_copy(&self, before: usize, after: usize) {
+        // Wrapping, as differences of either sign: what is taken off was added before.
+        let change = (after as u64).wrapping_sub(before as u64);
+        self.bytes.fetch_add(change, Ordering::Relaxed);
+        self.copies.fetch_add(change, Ordering::Relaxed);
     }
 
-    /// Whether readers may keep what they copy. Their copies may take as much as the batches do and no more: rows that
-    /// are narrow in a batch would fill the memory when they are read.
+    /// Whether readers may keep what they copy. Their copies may take as much as the batches do and no more: few rows of
+    /// each of many series, which are narrow in batches and not in a growing chunk, would fill the memory.
     pub(super) fn has_room_for_copies(&self) -> bool {
         self.copies.load(Ordering::Relaxed) <= self.batches.load(Ordering::Relaxed)
     }
@@ -109,7 +107,7 @@ impl SharedBatch {
         account: &Arc<Account>,
     ) -> Self {
         let times = NarrowIntegers::of_times(&batch.times);
-        let columns: Box<[SharedColumn]> = fields.iter().map(|(_, array)| SharedColumn::new(*array)).collect();
+        let columns: Box<[NarrowColumn]> = fields.iter().map(|(_, array)| NarrowColumn::new(*array)).collect();
         let column_bytes = columns.iter().map(|column| COLUMN_OVERHEAD_BYTES + column.byte_len()).sum::<usize>();
         let byte_len = (BATCH_OVERHEAD_BYTES + times.byte_len() + column_bytes) as u64;
         account.add(byte_len);
@@ -124,7 +122,7 @@ impl SharedBatch {
     }
 
     /// A field, which is most likely at `position`.
-    pub(super) fn column(&self, id: ColumnId, position: usize) -> Option<&SharedColumn> {
+    pub(super) fn column(&self, id: ColumnId, position: usize) -> Option<&NarrowColumn> {
         let position = match self.ids.get(position) {
             Some(found) if *found == id => position,
             _ => self.ids.iter().position(|found| *found == id)?,
@@ -133,7 +131,7 @@ impl SharedBatch {
     }
 
     /// The account that it counts in.
-    pub(super) fn account(&self) -> &Account {
+    pub(super) fn account(&self) -> &Arc<Account> {
         &self.account
     }
 }

@@ -12,7 +12,7 @@ use crate::types::FieldType;
 
 /// A field column of a batch.
 #[derive(Debug)]
-pub(super) enum SharedColumn {
+pub(super) enum NarrowColumn {
     I64(NarrowIntegers, Option<NullBuffer>),
     /// The bits of unsigned integers.
     U64(NarrowIntegers, Option<NullBuffer>),
@@ -24,7 +24,7 @@ pub(super) enum SharedColumn {
     Binary(BinaryArray),
 }
 
-impl SharedColumn {
+impl NarrowColumn {
     pub(super) fn new(array: TypedArray<'_>) -> Self {
         match array {
             TypedArray::I64(array) => Self::I64(NarrowIntegers::of_values(array.values()), nulls_of(array)),
@@ -99,10 +99,10 @@ impl SharedColumn {
 }
 
 /// Floats that all are decimals of a few digits.
-fn decimals_of(floats: &Float64Array) -> Option<SharedColumn> {
+fn decimals_of(floats: &Float64Array) -> Option<NarrowColumn> {
     let (integers, exponent) = as_decimals(floats.values())?;
     let integers = NarrowIntegers::of_values(&integers.into());
-    Some(SharedColumn::Decimals(integers, power_of_ten(exponent)?, nulls_of(floats)))
+    Some(NarrowColumn::Decimals(integers, power_of_ten(exponent)?, nulls_of(floats)))
 }
 
 /// The nulls of an array, copied: they may be a slice of something large.
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     fn round_trip(array: ArrayRef) -> (ArrayRef, usize) {
-        let shared = SharedColumn::new(TypedArray::new(&array).unwrap());
+        let shared = NarrowColumn::new(TypedArray::new(&array).unwrap());
         let mut column = ColumnBuffer::new(shared.field_type());
         shared.append_to(1..array.len(), &mut column);
         shared.append_to(0..1, &mut column);
@@ -199,7 +199,7 @@ mod tests {
             // To the front, where the values that come back end.
             values.rotate_right(1);
             let array: ArrayRef = Arc::new(Float64Array::from(values));
-            let shared = SharedColumn::new(TypedArray::new(&array).unwrap());
+            let shared = NarrowColumn::new(TypedArray::new(&array).unwrap());
             let mut column = ColumnBuffer::new(FieldType::F64);
             shared.append_to(0..array.len(), &mut column);
             assert_eq!(bits(&column.finish()), bits(&array));
@@ -212,7 +212,7 @@ mod tests {
         let thirds: Vec<f64> = (0..10_000).map(|value| f64::from(value) / 3.0).collect();
         let whole: ArrayRef = Arc::new(Float64Array::from(thirds));
         for (array, is_copied) in [(Arc::clone(&whole), false), (whole.slice(5, 100), true)] {
-            let SharedColumn::F64(kept) = SharedColumn::new(TypedArray::new(&array).unwrap()) else {
+            let NarrowColumn::F64(kept) = NarrowColumn::new(TypedArray::new(&array).unwrap()) else {
                 panic!("a column of doubles")
             };
             assert_eq!(&kept as &dyn Array, array.as_ref());
