@@ -22,6 +22,8 @@ pub(super) struct NarrowIntegers {
 
 #[derive(Debug)]
 enum Numbers {
+    /// The place of each.
+    Places,
     One(Vec<u8>),
     Two(Vec<u16>),
     Four(Vec<u32>),
@@ -38,6 +40,9 @@ impl NarrowIntegers {
 
     /// Of times.
     pub(super) fn of_times(times: &ScalarBuffer<i64>) -> Self {
+        if let Some((base, unit)) = regular(times) {
+            return Self { base, unit, numbers: Numbers::Places };
+        }
         let (min, max) = min_max_i64(times).unwrap_or_default();
         let [second, millisecond, microsecond] = TIME_UNITS;
         let unit = if are_multiples::<{ TIME_UNITS[0] }>(times, min) {
@@ -76,6 +81,7 @@ impl NarrowIntegers {
     /// Bytes of memory.
     pub(super) fn byte_len(&self) -> usize {
         match &self.numbers {
+            Numbers::Places => 0,
             Numbers::One(numbers) => numbers.len(),
             Numbers::Two(numbers) => 2 * numbers.len(),
             Numbers::Four(numbers) => 4 * numbers.len(),
@@ -97,12 +103,20 @@ impl NarrowIntegers {
     #[inline(always)]
     fn extend<T>(&self, rows: Range<usize>, out: &mut Vec<T>, value: impl Fn(i64) -> T) {
         match &self.numbers {
+            Numbers::Places => out.extend(rows.map(|place| value(place as i64))),
             Numbers::One(numbers) => out.extend(numbers[rows].iter().map(|&number| value(i64::from(number)))),
             Numbers::Two(numbers) => out.extend(numbers[rows].iter().map(|&number| value(i64::from(number)))),
             Numbers::Four(numbers) => out.extend(numbers[rows].iter().map(|&number| value(i64::from(number)))),
             Numbers::Whole(values) => out.extend(values[rows].iter().map(|&number| value(number))),
         }
     }
+}
+
+/// The first time and the constant step of times that have one.
+fn regular(times: &[i64]) -> Option<(i64, i64)> {
+    let [first, second, ..] = *times else { return None };
+    let step = second.wrapping_sub(first);
+    times.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == step).then_some((first, step))
 }
 
 /// How far `value` is above `min`.
@@ -153,10 +167,11 @@ mod tests {
         let start = 1_767_225_600_123_456_789;
         for unit in TIME_UNITS {
             assert_eq!(round_trip(&[start + 255 * unit, start, start + unit], NarrowIntegers::of_times), 1);
-            assert_eq!(round_trip(&[start + 256 * unit, start], NarrowIntegers::of_times), 2);
+            assert_eq!(round_trip(&[start + 256 * unit, start, start], NarrowIntegers::of_times), 2);
         }
         assert_eq!(round_trip(&[start, start + 1, start + 1_000_000_000], NarrowIntegers::of_times), 4);
         assert_eq!(round_trip(&[start, start + 1, start + 5_000_000_000], NarrowIntegers::of_times), 8);
+        assert_eq!(round_trip(&[start, start + 7, start + 14], NarrowIntegers::of_times), 0);
         round_trip(&[i64::MIN, i64::MAX], NarrowIntegers::of_times);
         round_trip(&[i64::MAX, i64::MIN, 0], NarrowIntegers::of_times);
     }
