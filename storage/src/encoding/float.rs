@@ -179,6 +179,25 @@ fn choose_exponent(values: &[f64]) -> Option<usize> {
     best
 }
 
+/// The integers and the exponent of which all values are `integer / 10^exponent`, bit for bit; `None` when one is not.
+pub(crate) fn as_decimals(values: &[f64]) -> Option<(Vec<i64>, usize)> {
+    let exponent = choose_exponent(values)?;
+    let mut integers = vec![0; values.len()];
+    for (values, integers) in values.chunks(VECTOR_LEN).zip(integers.chunks_mut(VECTOR_LEN)) {
+        let mut exact = [0; 16];
+        kernel::floats_to_decimals(values, exponent, integers, &mut exact);
+        if kernel::mask_count(&exact) < values.len() {
+            return None;
+        }
+    }
+    Some((integers, exponent))
+}
+
+/// What the integers of [`as_decimals`] are to be divided by; `None` for an exponent that it does not give.
+pub(crate) fn power_of_ten(exponent: usize) -> Option<f64> {
+    kernel::POWERS_OF_TEN.get(exponent).copied()
+}
+
 /// Decodes `len` floats; `data` is what the encoder appended. Values at NULL positions, and those of `out` from `len`
 /// on, are unspecified.
 ///

@@ -25,6 +25,7 @@ mod vector_buffer;
 mod zone_map;
 
 pub use error::{DecodeError, EncodeError};
+pub(crate) use float::{as_decimals, power_of_ten};
 pub use float::{decode_f64, encode_f64};
 pub use header::{VectorEncoding, VectorHeader};
 pub use integer::{compare_vector_i64, decode_i64, encode_i64, min_max_vector_i64, sum_vector_i64};

@@ -19,7 +19,7 @@ use crate::manifest::{ManifestEdit, SegmentMeta};
 use crate::memtable::{Memtable, MemtableKey, SeriesBuffer, TimeOrder};
 use crate::segment::{Segment, SegmentWriter};
 use crate::snapshot::{Version, merge_chunks};
-use crate::types::{CommitSeq, Lsn, SegmentId, TableSchema, TimeRange};
+use crate::types::{Lsn, SegmentId, TableSchema, TimeRange};
 
 impl Core {
     /// Writes every row that is in memory to a segment.
@@ -174,8 +174,7 @@ fn push_series(
     key: &MemtableKey,
     buffers: &[Arc<SeriesBuffer>],
 ) -> Result<()> {
-    // Every commit of a frozen memtable is visible.
-    let chunks: Vec<_> = buffers.iter().flat_map(|buffer| buffer.all_chunks(CommitSeq(u64::MAX))).collect();
+    let chunks: Vec<_> = buffers.iter().flat_map(|buffer| buffer.all_chunks()).collect();
     if let [only] = chunks.as_slice()
         && only.order == TimeOrder::StrictlyIncreasing
     {

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
+use super::allocator::keep_freed_memory;
 use super::alter::TableChange;
 use super::attachment::{Attachment, Refresh};
 use super::background;
@@ -77,6 +78,7 @@ impl Engine {
     /// As [`Engine::open`].
     pub fn open_with(io: Arc<dyn Io>, dir: &Path, options: EngineOptions) -> Result<Self> {
         let io = reading(io, options.segment_reads);
+        keep_freed_memory();
         let opened = open::open(Arc::clone(&io), dir, options)?;
         let threads = match options.background {
             Background::Thread => vec![background::spawn(&opened.core)?, maintenance::spawn(&opened.core)?],

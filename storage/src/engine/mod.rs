@@ -8,6 +8,7 @@
 //!
 //! An engine that is open read-only has none of these: see `attachment`.
 
+mod allocator;
 mod alter;
 mod attachment;
 mod background;

@@ -236,7 +236,7 @@ fn rows_survive_without_a_close_and_are_flushed_while_replaying() {
         write(&engine, rows);
     }
     let crashed = io.after_crash(1, crate::io::sim::CrashModel::LoseAll);
-    let tiny = EngineOptions { flush_bytes_max: 20_000, ..options() };
+    let tiny = EngineOptions { flush_bytes_max: 5_000, ..options() };
     let engine = Engine::open_with(Arc::new(crashed), dir, tiny).unwrap();
     assert_eq!(engine.recovery_report().replayed_rows, 5000);
     assert!(engine.stats().segments > 1, "replay must flush when its memory is full");
@@ -377,7 +377,7 @@ fn a_flush_whose_manifest_record_failed_is_repeated_under_another_segment_id() {
 fn a_failed_flush_is_tried_again_by_the_next_write() {
     use crate::io::sim::{FaultAt, FaultKind, Operation};
     let io = SimIo::new();
-    let tiny = EngineOptions { flush_bytes_max: 20_000, memtable_bytes_max: 40_000, ..options() };
+    let tiny = EngineOptions { flush_bytes_max: 5_000, memtable_bytes_max: 10_000, ..options() };
     let engine = Engine::open_with(Arc::new(io.clone()), Path::new("/db"), tiny).unwrap();
     engine.create_table(&spec(Dedup::Last)).unwrap();
     let rows: Vec<Row> = (0..10_000).map(|row| ("a", row, Some(row))).collect();

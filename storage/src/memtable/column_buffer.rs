@@ -12,7 +12,7 @@ use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, Primi
 use arrow_array::{ArrowPrimitiveType, BinaryArray, StringArray};
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer, ScalarBuffer};
 
-use super::series_buffer::CHUNK_ROWS;
+use super::active_chunk::CHUNK_ROWS;
 use crate::types::FieldType;
 
 /// A field column of a batch with its type resolved once, so that appending a row does no dynamic cast.
@@ -76,6 +76,12 @@ impl<T: Copy + Default> Primitives<T> {
         } else {
             self.values.extend_from_slice(&values[rows]);
         }
+    }
+
+    /// Appends the values of `rows`, which `append` gives, with their nulls.
+    pub(super) fn extend(&mut self, nulls: Option<&NullBuffer>, rows: &Range<usize>, append: impl FnOnce(&mut Vec<T>)) {
+        append_validity(&mut self.validity, self.values.len(), nulls, rows);
+        append(&mut self.values);
     }
 
     fn append_nulls(&mut self, count: usize) {
@@ -154,6 +160,16 @@ impl ColumnBuffer {
             Self::Bool(column) => column.len(),
             Self::String(column) => column.len(),
             Self::Binary(column) => column.len(),
+        }
+    }
+
+    /// Makes room for `additional` values of fixed width.
+    pub(super) fn reserve(&mut self, additional: usize) {
+        match self {
+            Self::F64(column) => reserve(&mut column.values, additional),
+            Self::I64(column) => reserve(&mut column.values, additional),
+            Self::U64(column) => reserve(&mut column.values, additional),
+            Self::Bool(_) | Self::String(_) | Self::Binary(_) => {}
         }
     }
 

@@ -1,22 +1,24 @@
 //! The rows of one series that are not flushed yet.
 //!
-//! Rows are appended in commit order. Full chunks of [`CHUNK_ROWS`] rows are sealed: readers share them without a copy.
+//! Rows are appended in commit order: to a chunk that grows, or as parts of batches that stay whole, which then are the
+//! youngest rows of the series. Readers copy these parts to the growing chunk as long as there is room; a flush and other
+//! readers copy them for themselves alone.
+//! Full chunks of [`CHUNK_ROWS`] rows are sealed: readers share them without a copy, or widen the columns that they want
+//! when it holds rows of batches, which stay narrow.
 //! The chunk that still grows is sealed by a reader who may see all of it, unless it is short, and copied otherwise, up to
 //! the rows that the snapshot of the reader may see. One lock per series; a writer holds it for one append, a reader for
 //! one copy.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
-use arrow_buffer::ScalarBuffer;
 use parking_lot::Mutex;
 
-use super::chunk::{RowChunk, TimeOrder};
-use super::column_buffer::{ColumnBuffer, TypedArray, reserve};
+use super::active_chunk::{ActiveChunk, BatchColumns, CHUNK_ROWS, CommitMark};
+use super::chunk::RowChunk;
+use super::narrow_chunk::NarrowChunk;
+use super::shared_batch::{Account, BatchPart, PARTS_MAX, SharedBatch};
 use crate::types::{ColumnId, CommitSeq, TimeRange};
-
-/// Rows of a chunk when it is sealed: one vector, so that a reader's block is one chunk.
-pub(crate) const CHUNK_ROWS: usize = 1024;
 
 /// A reader seals a growing chunk of this many rows. Shorter ones are copied, which takes less time than the many chunks
 /// cost that frequent readers would leave behind.
@@ -25,8 +27,23 @@ const SEALED_ROWS_MIN: usize = CHUNK_ROWS / 4;
 /// A chunk of this size is sealed before it has all its rows: offsets of strings have 31 bits.
 const CHUNK_BYTES_MAX: usize = 64 << 20;
 
-/// The fields of a batch, typed once for all its series.
-pub(crate) type BatchColumns<'a> = [(ColumnId, TypedArray<'a>)];
+/// A series with more rows than this in batches and narrow chunks makes them wide. What a flush widens of a series at a
+/// time counts nowhere, and may be eight times as long as it was.
+const NARROW_ROWS_MAX: usize = 1 << 16;
+
+/// Rows that are not appended to any more.
+#[derive(Debug)]
+struct SealedChunk {
+    rows: SealedRows,
+    marks: Vec<CommitMark>,
+}
+
+#[derive(Debug)]
+enum SealedRows {
+    Wide(Arc<RowChunk>),
+    /// Rows of batches.
+    Narrow(NarrowChunk),
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct SeriesBuffer {
@@ -35,80 +52,68 @@ pub(crate) struct SeriesBuffer {
 
 #[derive(Debug)]
 struct SeriesState {
-    sealed: Vec<SealedChunk>,
-    active: ActiveChunk,
+    /// Rows that still stand in their batches, behind all others.
+    parts: Vec<BatchPart>,
+    /// Rows in parts and narrow chunks, or more.
+    narrow_rows: usize,
+    /// Where parts that were copied count; `None` when none was.
+    account: Option<Arc<Account>>,
+    /// Of all rows, those of the growing chunk left out.
     bounds: TimeRange,
     rows: usize,
+    sealed: Vec<SealedChunk>,
+    active: ActiveChunk,
 }
 
 impl Default for SeriesState {
     fn default() -> Self {
         let bounds = TimeRange { start_ns: i64::MAX, end_ns: i64::MIN };
-        Self { sealed: Vec::new(), active: ActiveChunk::default(), bounds, rows: 0 }
-    }
-}
-
-#[derive(Debug)]
-struct SealedChunk {
-    chunk: Arc<RowChunk>,
-    marks: Vec<CommitMark>,
-}
-
-/// The rows before `row_end` and after the mark before it belong to commit `seq`.
-#[derive(Debug, Clone, Copy)]
-struct CommitMark {
-    row_end: u32,
-    seq: CommitSeq,
-}
-
-#[derive(Debug)]
-struct ActiveChunk {
-    times: Vec<i64>,
-    columns: Vec<(ColumnId, ColumnBuffer)>,
-    marks: Vec<CommitMark>,
-    order: TimeOrder,
-    bounds: TimeRange,
-    bytes: usize,
-}
-
-impl Default for ActiveChunk {
-    fn default() -> Self {
         Self {
-            times: Vec::new(),
-            columns: Vec::new(),
-            marks: Vec::new(),
-            order: TimeOrder::StrictlyIncreasing,
-            bounds: TimeRange { start_ns: i64::MAX, end_ns: i64::MIN },
-            bytes: 0,
+            parts: Vec::new(),
+            narrow_rows: 0,
+            account: None,
+            bounds,
+            rows: 0,
+            sealed: Vec::new(),
+            active: ActiveChunk::default(),
         }
     }
 }
 
 impl SeriesBuffer {
     /// Appends the rows `rows` of a batch under commit `seq`; returns the bytes of memory that they take.
-    pub(crate) fn append(
-        &self,
-        times: &[i64],
-        fields: &BatchColumns<'_>,
-        rows: std::ops::Range<usize>,
-        seq: CommitSeq,
-    ) -> usize {
+    pub(crate) fn append(&self, times: &[i64], fields: &BatchColumns<'_>, rows: Range<usize>, seq: CommitSeq) -> usize {
         let mut state = self.state.lock();
+        state.copy_parts();
         let mut bytes = 0;
         let mut start = rows.start;
         while start < rows.end {
-            let room = CHUNK_ROWS - state.active.times.len();
-            let end = rows.end.min(start + room);
-            let appended = state.active.append(times, fields, start..end, seq);
-            bytes += appended;
+            let end = rows.end.min(start + state.active.room());
+            bytes += state.active.append(times, fields, start..end, seq);
             state.rows += end - start;
             start = end;
-            state.active.bytes += appended;
-            if state.active.times.len() == CHUNK_ROWS || state.active.bytes >= CHUNK_BYTES_MAX {
-                state.seal();
-            }
+            state.seal_if_full();
         }
         bytes
+    }
+
+    /// Appends the rows `rows`, of these times, of a batch that stays whole; returns the bytes of memory that they take
+    /// beside it.
+    pub(super) fn append_part(&self, batch: &Arc<SharedBatch>, rows: Range<u32>, times: &[i64]) -> usize {
+        let part = BatchPart::new(Arc::clone(batch), rows);
+        let mut state = self.state.lock();
+        for &time in times {
+            state.bounds.start_ns = state.bounds.start_ns.min(time);
+            state.bounds.end_ns = state.bounds.end_ns.max(time);
+        }
+        state.rows += part.len();
+        state.narrow_rows += part.len();
+        state.parts.push(part);
+        if state.narrow_rows > NARROW_ROWS_MAX {
+            state.copy_parts();
+            state.widen();
+        }
+        size_of::<BatchPart>()
     }
 
     /// First and last time of all rows, seen by a snapshot or not; `None` when there are no rows.
@@ -125,29 +130,21 @@ impl SeriesBuffer {
 
     /// The rows up to commit `visible`, with those of `fields` that exist, as chunks in commit order.
     pub(crate) fn chunks(&self, visible: CommitSeq, fields: &[ColumnId]) -> Vec<Arc<RowChunk>> {
-        self.collect(visible, Some(fields), SEALED_ROWS_MIN)
-    }
-
-    /// The rows up to commit `visible` with all their fields, for a flush: no row comes behind them.
-    pub(crate) fn all_chunks(&self, visible: CommitSeq) -> Vec<Arc<RowChunk>> {
-        self.collect(visible, None, 1)
-    }
-
-    fn collect(&self, visible: CommitSeq, fields: Option<&[ColumnId]>, sealed_rows_min: usize) -> Vec<Arc<RowChunk>> {
         let mut state = self.state.lock();
+        if state.parts.first().is_some_and(|part| part.batch.account().has_room_for_copies()) {
+            state.copy_parts();
+        }
         let active = &state.active;
-        if active.times.len() >= sealed_rows_min && visible_rows(&active.marks, visible) == active.times.len() {
+        if active.times.len() >= SEALED_ROWS_MIN && visible_rows(&active.marks, visible) == active.times.len() {
             state.seal();
         }
         let mut chunks = Vec::with_capacity(state.sealed.len() + 1);
         for sealed in &state.sealed {
             let rows = visible_rows(&sealed.marks, visible);
-            if rows == sealed.chunk.times.len() {
-                chunks.push(Arc::clone(&sealed.chunk));
-            } else {
-                if rows > 0 {
-                    chunks.push(Arc::new(slice_chunk(&sealed.chunk, rows)));
-                }
+            if rows > 0 {
+                chunks.push(sealed.rows.chunk(rows, Some(fields)));
+            }
+            if rows < sealed.rows.count() {
                 // Commits are appended in order: nothing later is visible.
                 return chunks;
             }
@@ -156,94 +153,117 @@ impl SeriesBuffer {
         if rows > 0 {
             chunks.push(Arc::new(state.active.copy_prefix(rows, fields)));
         }
+        let seen = state.parts.partition_point(|part| part.batch.seq <= visible);
+        chunks.extend(chunks_of_parts(&state.parts[..seen], Some(fields)));
+        chunks
+    }
+
+    /// All rows with all their fields as chunks in commit order, for a flush: no row comes behind them.
+    pub(crate) fn all_chunks(&self) -> Vec<Arc<RowChunk>> {
+        let mut state = self.state.lock();
+        if !state.active.times.is_empty() {
+            state.seal();
+        }
+        let mut chunks: Vec<_> =
+            state.sealed.iter().map(|sealed| sealed.rows.chunk(sealed.rows.count(), None)).collect();
+        // Not kept: the rows would be in memory twice until the flush ends.
+        chunks.extend(chunks_of_parts(&state.parts, None));
         chunks
     }
 }
 
+/// Copies rows that stand in batches, with all fields or those given.
+fn chunks_of_parts(parts: &[BatchPart], fields: Option<&[ColumnId]>) -> impl Iterator<Item = Arc<RowChunk>> {
+    parts.chunks(PARTS_MAX).map(move |parts| {
+        let mut copied = ActiveChunk::default();
+        copied.append_parts(parts, fields);
+        Arc::new(copied.finish().0)
+    })
+}
+
 impl SeriesState {
+    /// Copies the rows that stand in batches to the growing chunk.
+    fn copy_parts(&mut self) {
+        let mut parts = std::mem::take(&mut self.parts);
+        let mut rest = parts.as_mut_slice();
+        while let Some(first) = rest.first_mut() {
+            let mut room = self.active.room();
+            if first.len() > room {
+                let front = first.split_off_front(room);
+                self.copy(&[front]);
+                continue;
+            }
+            let fits = |part: &&BatchPart| {
+                let fits = part.len() <= room;
+                room = room.saturating_sub(part.len());
+                fits
+            };
+            let count = rest.iter().take_while(fits).count();
+            let (whole, others) = rest.split_at_mut(count);
+            self.copy(whole);
+            rest = others;
+        }
+    }
+
+    fn copy(&mut self, parts: &[BatchPart]) {
+        let Some(first) = parts.first() else { return };
+        let bytes = self.active.append_parts(parts, None);
+        let account = self.account.get_or_insert_with(|| Arc::clone(first.batch.account()));
+        account.replace_copy(0, bytes);
+        self.seal_if_full();
+    }
+
+    /// Makes narrow chunks wide.
+    fn widen(&mut self) {
+        self.narrow_rows = 0;
+        for sealed in &mut self.sealed {
+            let SealedRows::Narrow(narrow) = &sealed.rows else { continue };
+            let wide = narrow.widen(narrow.row_count(), None);
+            if let Some(account) = &self.account {
+                account.replace_copy(narrow.byte_len(), 8 * (1 + wide.columns.len()) * wide.times.len());
+            }
+            sealed.rows = SealedRows::Wide(wide);
+        }
+    }
+
+    fn seal_if_full(&mut self) {
+        if self.active.room() == 0 || self.active.bytes >= CHUNK_BYTES_MAX {
+            self.seal();
+        }
+    }
+
     /// Makes the growing chunk one that is shared, and begins the next.
     fn seal(&mut self) {
         let full = std::mem::take(&mut self.active);
         self.bounds = merge_bounds(self.bounds, full.bounds);
-        self.sealed.push(full.seal());
+        let copied_bytes = full.copied_bytes;
+        let (chunk, marks) = full.finish();
+        let rows = match &self.account {
+            Some(account) if copied_bytes > 0 => {
+                let narrow = NarrowChunk::new(&chunk);
+                account.replace_copy(copied_bytes, narrow.byte_len());
+                SealedRows::Narrow(narrow)
+            }
+            _ => SealedRows::Wide(Arc::new(chunk)),
+        };
+        self.sealed.push(SealedChunk { rows, marks });
     }
 }
 
-impl ActiveChunk {
-    fn append(
-        &mut self,
-        times: &[i64],
-        fields: &BatchColumns<'_>,
-        rows: std::ops::Range<usize>,
-        seq: CommitSeq,
-    ) -> usize {
-        let before = self.times.len();
-        let mut last = self.times.last().copied();
-        for &time in &times[rows.clone()] {
-            if last.is_some_and(|last| last >= time) {
-                self.order = TimeOrder::Mixed;
-            }
-            last = Some(time);
-            self.bounds.start_ns = self.bounds.start_ns.min(time);
-            self.bounds.end_ns = self.bounds.end_ns.max(time);
+impl SealedRows {
+    fn count(&self) -> usize {
+        match self {
+            Self::Wide(chunk) => chunk.times.len(),
+            Self::Narrow(chunk) => chunk.row_count(),
         }
-        reserve(&mut self.times, rows.len());
-        self.times.extend_from_slice(&times[rows.clone()]);
-        let mut bytes = 8 * rows.len();
-        for (position, (id, array)) in fields.iter().enumerate() {
-            // Batches of a table mostly carry the same fields in the same order.
-            let found = match self.columns.get(position) {
-                Some((column, _)) if column == id => Some(position),
-                _ => self.columns.iter().position(|(column, _)| column == id),
-            };
-            let index = found.unwrap_or_else(|| {
-                let mut column = ColumnBuffer::new(array.field_type());
-                bytes += column.append_nulls(before) + size_of::<(ColumnId, ColumnBuffer)>();
-                self.columns.push((*id, column));
-                self.columns.len() - 1
-            });
-            bytes += self.columns[index].1.append(*array, rows.clone());
-        }
-        if self.columns.len() > fields.len() {
-            let after = self.times.len();
-            for (_, column) in &mut self.columns {
-                let missing = after - column.len();
-                bytes += column.append_nulls(missing);
-            }
-        }
-        let row_end = self.times.len() as u32;
-        match self.marks.last_mut() {
-            Some(mark) if mark.seq == seq => mark.row_end = row_end,
-            _ => {
-                bytes += size_of::<CommitMark>();
-                self.marks.push(CommitMark { row_end, seq });
-            }
-        }
-        bytes
     }
 
-    fn seal(self) -> SealedChunk {
-        let chunk = RowChunk {
-            times: self.times.into(),
-            columns: self.columns.into_iter().map(|(id, column)| (id, column.finish())).collect(),
-            order: self.order,
-            bounds: self.bounds,
-        };
-        SealedChunk { chunk: Arc::new(chunk), marks: self.marks }
-    }
-
-    fn copy_prefix(&self, rows: usize, fields: Option<&[ColumnId]>) -> RowChunk {
-        let wanted = |id: &ColumnId| fields.is_none_or(|fields| fields.contains(id));
-        RowChunk {
-            times: ScalarBuffer::from(self.times[..rows].to_vec()),
-            columns: self
-                .columns
-                .iter()
-                .filter(|(id, _)| wanted(id))
-                .map(|(id, column)| (*id, column.copy_prefix(rows)))
-                .collect::<Vec<(ColumnId, ArrayRef)>>(),
-            order: self.order,
-            bounds: self.bounds,
+    /// The first `rows` rows, with at least all fields or those given.
+    fn chunk(&self, rows: usize, fields: Option<&[ColumnId]>) -> Arc<RowChunk> {
+        match self {
+            Self::Wide(chunk) if rows == chunk.times.len() => Arc::clone(chunk),
+            Self::Wide(chunk) => Arc::new(slice_chunk(chunk, rows)),
+            Self::Narrow(chunk) => chunk.widen(rows, fields),
         }
     }
 }
@@ -274,11 +294,15 @@ fn merge_bounds(a: TimeRange, b: TimeRange) -> TimeRange {
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::Int64Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int64Type;
+    use arrow_array::{Array, ArrayRef, Int64Array};
 
     use super::*;
+    use crate::memtable::{TimeOrder, TypedArray};
+    use crate::types::{SeriesBatch, TableId};
 
-    fn append(buffer: &SeriesBuffer, times: std::ops::Range<i64>, seq: u64) {
+    fn append(buffer: &SeriesBuffer, times: Range<i64>, seq: u64) {
         let times: Vec<i64> = times.collect();
         let values: ArrayRef = Arc::new(Int64Array::from(times.clone()));
         let fields = [(ColumnId(1), TypedArray::new(&values).unwrap())];
@@ -286,7 +310,7 @@ mod tests {
     }
 
     fn times(buffer: &SeriesBuffer, visible: u64) -> Vec<i64> {
-        buffer.all_chunks(CommitSeq(visible)).iter().flat_map(|chunk| chunk.times.to_vec()).collect()
+        buffer.chunks(CommitSeq(visible), &[]).iter().flat_map(|chunk| chunk.times.to_vec()).collect()
     }
 
     #[test]
@@ -324,12 +348,83 @@ mod tests {
         append(&buffer, 0..2, 1);
         let values: ArrayRef = Arc::new(Int64Array::from(vec![7]));
         buffer.append(&[2], &[(ColumnId(2), TypedArray::new(&values).unwrap())], 0..1, CommitSeq(2));
-        let chunks = buffer.all_chunks(CommitSeq(2));
+        let chunks = buffer.chunks(CommitSeq(2), &[ColumnId(1), ColumnId(2)]);
         let column = |id| chunks[0].column(ColumnId(id)).unwrap().clone();
-        use arrow_array::Array;
         assert_eq!(column(1).null_count(), 1);
         assert_eq!(column(2).null_count(), 2);
         assert_eq!(column(2).len(), 3);
+    }
+
+    /// Appends rows of a batch that stays whole, with a field of their times.
+    fn append_part(buffer: &SeriesBuffer, account: &Arc<Account>, times: Range<i64>, field: u32, seq: u64) {
+        // Rows of another series stand before and behind.
+        let all: Vec<i64> = (times.start - 2..times.end + 1).collect();
+        let values: ArrayRef = Arc::new(Int64Array::from(all.clone()));
+        let batch = SeriesBatch { table: TableId(1), series: Vec::new(), times: all.into(), fields: Vec::new() };
+        let fields = [(ColumnId(field), TypedArray::new(&values).unwrap())];
+        let shared = Arc::new(SharedBatch::new(&batch, &fields, CommitSeq(seq), account));
+        buffer.append_part(&shared, 2..2 + (times.end - times.start) as u32, &times.collect::<Vec<_>>());
+    }
+
+    fn values(chunks: &[Arc<RowChunk>], field: u32) -> Vec<Option<i64>> {
+        let column = |chunk: &Arc<RowChunk>| match chunk.column(ColumnId(field)) {
+            Some(column) => column.as_primitive::<Int64Type>().iter().collect(),
+            None => vec![None; chunk.times.len()],
+        };
+        chunks.iter().flat_map(column).collect()
+    }
+
+    #[test]
+    fn rows_in_batches_are_seen_commit_by_commit_and_in_their_order() {
+        let (buffer, account) = (SeriesBuffer::default(), Arc::default());
+        append(&buffer, 0..10, 1);
+        for part in 0..30 {
+            append_part(&buffer, &account, 10 + part * 100..110 + part * 100, 1, 2 + part as u64);
+        }
+        append(&buffer, 3010..3020, 32);
+        assert_eq!(buffer.row_count(), 3020);
+        assert_eq!(buffer.time_bounds(), Some(TimeRange { start_ns: 0, end_ns: 3019 }));
+        for (visible, rows) in [(0, 0), (1, 10), (2, 110), (11, 1010), (12, 1110), (31, 3010), (32, 3020)] {
+            let chunks = buffer.chunks(CommitSeq(visible), &[ColumnId(1)]);
+            assert_eq!(
+                chunks.iter().flat_map(|chunk| chunk.times.to_vec()).collect::<Vec<_>>(),
+                (0..rows).collect::<Vec<_>>()
+            );
+            assert_eq!(values(&chunks, 1), (0..rows).map(Some).collect::<Vec<_>>());
+            assert!(chunks.iter().all(|chunk| chunk.order == TimeOrder::StrictlyIncreasing));
+            assert!(chunks.iter().all(|chunk| chunk.times.len() <= CHUNK_ROWS));
+        }
+    }
+
+    #[test]
+    fn a_long_series_counts_with_all_of_its_bytes() {
+        let (buffer, account) = (SeriesBuffer::default(), Arc::default());
+        for part in 0..3 {
+            append_part(&buffer, &account, part * 30_000..(part + 1) * 30_000, 1, 1 + part as u64);
+            assert_eq!(account.bytes() > 16 * 30_000 * (1 + part as u64), part == 2, "a row takes two numbers");
+        }
+        assert_eq!(values(&buffer.all_chunks(), 1), (0..90_000).map(Some).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_flush_reads_rows_in_batches_without_keeping_them_twice() {
+        let (buffer, account) = (SeriesBuffer::default(), Arc::default());
+        append(&buffer, 0..10, 1);
+        append_part(&buffer, &account, 10..20, 1, 2);
+        append_part(&buffer, &account, 20..30, 2, 3);
+        append_part(&buffer, &account, 25..26, 1, 4);
+        let before = account.bytes();
+        let check = |chunks: &[Arc<RowChunk>]| {
+            assert_eq!(values(chunks, 1), (0..20).map(Some).chain([None; 10]).chain([Some(25)]).collect::<Vec<_>>());
+            let late = (20..30).map(Some).chain([None]);
+            assert_eq!(values(chunks, 2), [None; 20].into_iter().chain(late).collect::<Vec<_>>());
+            assert_eq!(chunks.last().unwrap().order, TimeOrder::Mixed);
+        };
+        check(&buffer.all_chunks());
+        assert_eq!(account.bytes(), before);
+        check(&buffer.chunks(CommitSeq(4), &[ColumnId(1), ColumnId(2)]));
+        assert!((1..before).contains(&account.bytes()), "the copies count, the batches are gone");
+        check(&buffer.all_chunks());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use super::column_buffer::TypedArray;
 use super::series_buffer::SeriesBuffer;
+use super::shared_batch::{Account, SharedBatch, is_worth_sharing};
 use crate::types::{ColumnId, CommitSeq, SeriesBatch, SeriesKey, TableId};
 
 /// Memory of a series beside its rows: skip-list node, buffers, cache entry. An estimate from the sizes of the types.
@@ -48,7 +49,8 @@ pub(crate) struct Memtable {
     series: SkipMap<MemtableKey, Arc<SeriesBuffer>>,
     /// Finds a series by hash instead of by a walk down the skip list.
     lookup: Mutex<HashMap<MemtableKey, Arc<SeriesBuffer>>>,
-    bytes: AtomicU64,
+    /// Shared with the batches that stay whole, whose bytes go with them.
+    account: Arc<Account>,
     rows: AtomicU64,
 }
 
@@ -65,16 +67,23 @@ impl Memtable {
     pub(crate) fn apply(&self, batch: &SeriesBatch, found: &FoundSeries, seq: CommitSeq) {
         let fields: Vec<(ColumnId, TypedArray<'_>)> =
             batch.fields.iter().filter_map(|(id, array)| Some((*id, TypedArray::new(array)?))).collect();
+        let shared =
+            is_worth_sharing(batch, &fields).then(|| Arc::new(SharedBatch::new(batch, &fields, seq, &self.account)));
         let mut bytes = 0;
         for (group, found) in batch.series.iter().zip(found) {
             let rows = group.rows.start as usize..group.rows.end as usize;
-            let mut append = |buffer: &SeriesBuffer| bytes += buffer.append(&batch.times, &fields, rows.clone(), seq);
+            let mut append = |buffer: &SeriesBuffer| {
+                bytes += match &shared {
+                    Some(shared) => buffer.append_part(shared, group.rows.clone(), &batch.times[rows.clone()]),
+                    None => buffer.append(&batch.times, &fields, rows.clone(), seq),
+                };
+            };
             match found {
                 Some(buffer) => append(buffer),
                 None => append(&self.find_or_add(batch.table, &group.key)),
             }
         }
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.account.add(bytes as u64);
         self.rows.fetch_add(batch.row_count() as u64, Ordering::Relaxed);
     }
 
@@ -87,13 +96,13 @@ impl Memtable {
         let buffer = Arc::new(SeriesBuffer::default());
         self.series.insert(key.clone(), Arc::clone(&buffer));
         lookup.insert(key, Arc::clone(&buffer));
-        self.bytes.fetch_add((SERIES_OVERHEAD_BYTES + 2 * series.as_bytes().len()) as u64, Ordering::Relaxed);
+        self.account.add((SERIES_OVERHEAD_BYTES + 2 * series.as_bytes().len()) as u64);
         buffer
     }
 
     /// Bytes of memory in use, estimated.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.account.bytes()
     }
 
     /// Rows, before duplicates are resolved.

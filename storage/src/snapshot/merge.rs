@@ -33,25 +33,21 @@ pub(crate) fn merge_chunks(
         let order = TimeOrder::StrictlyIncreasing;
         return Ok(RowChunk { times: times.into(), columns: columns?, order, bounds });
     }
-    let mut order: Vec<u32> = (0..times.len() as u32).filter(|&row| range.contains(times[row as usize])).collect();
-    if !order.is_sorted_by_key(|&row| times[row as usize]) {
-        // Stable: rows of equal time stay in commit order.
-        order.sort_by_key(|&row| times[row as usize]);
-    }
-    let groups = groups_of_equal_time(&order, &times);
-    let merged_times: Vec<i64> = match dedup {
-        Dedup::Off => order.iter().map(|&row| times[row as usize]).collect(),
-        Dedup::Last | Dedup::First => groups.iter().map(|&start| times[order[start as usize] as usize]).collect(),
-    };
-
+    let order = rows_by_time(&times, range);
+    let has_duplicates = !order.is_sorted_by(|&before, &after| times[before as usize] < times[after as usize]);
+    let groups = if has_duplicates { groups_of_equal_time(&order, &times) } else { Vec::new() };
     // The rows that survive where no column says otherwise with a NULL.
-    let rows = surviving_rows(&order, &groups, dedup, |_| true);
+    let rows = match has_duplicates {
+        true => surviving_rows(&order, &groups, dedup, |_| true),
+        false => order.clone(),
+    };
+    let merged_times: Vec<i64> = rows.iter().map(|&row| times[row as usize]).collect();
     let all_stay = is_identity(&rows, times.len());
     let rows = UInt32Array::from(rows);
     let mut columns = Vec::with_capacity(fields.len());
     for field in fields {
         let all = whole_column(chunks, field)?;
-        let array = if dedup == Dedup::Last && all.null_count() > 0 {
+        let array = if has_duplicates && dedup == Dedup::Last && all.null_count() > 0 {
             let rows = surviving_rows(&order, &groups, dedup, |row| all.is_valid(row as usize));
             take(&all, &UInt32Array::from(rows), None).map_err(bug)?
         } else if all_stay {
@@ -62,13 +58,48 @@ pub(crate) fn merge_chunks(
         columns.push((field.id, array));
     }
 
-    let strictly = merged_times.windows(2).all(|pair| pair[0] < pair[1]);
     let bounds = match (merged_times.first(), merged_times.last()) {
         (Some(&start_ns), Some(&end_ns)) => TimeRange { start_ns, end_ns },
         _ => TimeRange { start_ns: i64::MAX, end_ns: i64::MIN },
     };
-    let order = if strictly { TimeOrder::StrictlyIncreasing } else { TimeOrder::Mixed };
+    let is_strict = !has_duplicates || dedup != Dedup::Off;
+    let order = if is_strict { TimeOrder::StrictlyIncreasing } else { TimeOrder::Mixed };
     Ok(RowChunk { times: ScalarBuffer::from(merged_times), columns, order, bounds })
+}
+
+/// The rows in `range` in the order of time, those of equal time in commit order.
+///
+/// Rows mostly come in order. Those that are late, before one that came earlier, are sorted and merged into the others: a
+/// sort of all rows finds no runs where one in twenty is late.
+fn rows_by_time(times: &[i64], range: TimeRange) -> Vec<u32> {
+    let mut in_order = Vec::with_capacity(times.len());
+    let mut late = Vec::new();
+    let mut latest = i64::MIN;
+    for (row, &time) in (0u32..).zip(times).filter(|(_, time)| range.contains(**time)) {
+        if time >= latest {
+            latest = time;
+            in_order.push(row);
+        } else {
+            late.push(row);
+        }
+    }
+    if late.is_empty() {
+        return in_order;
+    }
+    // Stable, and fast where the rows of a whole source are late.
+    late.sort_by_key(|&row| times[row as usize]);
+    // Row numbers, which grow with commits, tell equal times apart.
+    let key = |row: u32| (times[row as usize], row);
+    let mut merged = Vec::with_capacity(in_order.len() + late.len());
+    let mut late = late.into_iter().peekable();
+    for row in in_order {
+        while let Some(earlier) = late.next_if(|&late| key(late) < key(row)) {
+            merged.push(earlier);
+        }
+        merged.push(row);
+    }
+    merged.extend(late);
+    merged
 }
 
 /// A field of all chunks, one behind the other.
@@ -173,6 +204,23 @@ mod tests {
     fn off_keeps_every_row_in_commit_order() {
         let chunks = [chunk(&[(1, Some(1)), (2, Some(2))]), chunk(&[(1, Some(3))])];
         assert_eq!(merged(Dedup::Off, TimeRange::ALL, &chunks), [(1, Some(1)), (1, Some(3)), (2, Some(2))]);
+    }
+
+    #[test]
+    fn late_rows_go_to_their_times_in_commit_order() {
+        let mut state = 7_u64;
+        for (rows, one_in) in [(0, 1), (1, 1), (500, 1), (500, 2), (500, 20), (500, 1000)] {
+            let mut late_by = || {
+                state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+                if (state >> 40).is_multiple_of(one_in) { (state >> 50) as i64 % 60 } else { 0 }
+            };
+            // Each time comes twice on average.
+            let times: Vec<i64> = (0..rows).map(|row: i64| row / 2 - late_by()).collect();
+            let range = TimeRange { start_ns: 10, end_ns: 240 };
+            let mut expected: Vec<u32> = (0..rows as u32).filter(|&row| range.contains(times[row as usize])).collect();
+            expected.sort_by_key(|&row| times[row as usize]);
+            assert_eq!(rows_by_time(&times, range), expected, "one in {one_in}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! caller bounds the number of values, since a regular block of any length takes 17 bytes.
 
 use crate::encoding::kernel::min_max_i64;
+use crate::encoding::{as_decimals, power_of_ten};
 use crate::framing::ByteReader;
 use crate::types::SeriesRows;
 
@@ -19,6 +20,8 @@ const REGULAR_BY_SERIES: u8 = 16;
 const FLOATS_RAW: u8 = 0;
 /// Floats that all are integers, as a block of integers.
 const FLOATS_AS_INTEGERS: u8 = 1;
+/// Floats that all are integers divided by one power of ten: its exponent, and a block of the integers.
+const FLOATS_AS_DECIMALS: u8 = 2;
 
 /// Values between two looks whether a property still holds.
 const CHECK_VALUES: usize = 512;
@@ -61,8 +64,11 @@ pub(super) fn encode_times(times: &[i64], series: &[SeriesRows], out: &mut Vec<u
 
 /// Appends a block of floats.
 pub(super) fn encode_floats(values: &[f64], out: &mut Vec<u8>) {
-    if let Some(integers) = as_integers(values) {
-        out.push(FLOATS_AS_INTEGERS);
+    if let Some((integers, exponent)) = as_decimals(values) {
+        match exponent {
+            0 => out.push(FLOATS_AS_INTEGERS),
+            _ => out.extend_from_slice(&[FLOATS_AS_DECIMALS, exponent as u8]),
+        }
         encode_integers(&integers, out);
         return;
     }
@@ -105,28 +111,6 @@ fn encode_narrow<const WIDTH: usize>(values: &[i64], base: i64, out: &mut Vec<u8
     for (slot, value) in out[start..].as_chunks_mut::<WIDTH>().0.iter_mut().zip(values) {
         slot.copy_from_slice(&value.wrapping_sub(base).to_le_bytes()[..WIDTH]);
     }
-}
-
-/// The integers that the floats are, bit for bit; `None` when one is not (-0.0, a fraction, NaN, 2^51 or more).
-fn as_integers(values: &[f64]) -> Option<Vec<i64>> {
-    /// Adding this leaves the integer in the low bits, in vector code too, where a cast of 64 bits is not to be had.
-    const SHIFT: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
-    const LIMIT: f64 = 2_251_799_813_685_248.0; // 2^51
-    let mut integers = Vec::new();
-    for (number, chunk) in values.chunks(CHECK_VALUES).enumerate() {
-        let is_integer = |value: f64| {
-            let same = (value + SHIFT - SHIFT).to_bits() == value.to_bits();
-            same & (value.abs() < LIMIT)
-        };
-        if !chunk.iter().fold(true, |all, &value| all & is_integer(value)) {
-            return None;
-        }
-        if number == 0 {
-            integers.reserve_exact(values.len());
-        }
-        integers.extend(chunk.iter().map(|&value| (value + SHIFT).to_bits() as i64 - SHIFT.to_bits() as i64));
-    }
-    Some(integers)
 }
 
 /// Decodes a block of integers.
@@ -187,6 +171,10 @@ pub(super) fn decode_floats(reader: &mut ByteReader<'_>, len: usize) -> Option<V
             Some(bytes.as_chunks::<8>().0.iter().map(|bits| f64::from_bits(u64::from_le_bytes(*bits))).collect())
         }
         FLOATS_AS_INTEGERS => Some(decode_integers(reader, len)?.into_iter().map(|integer| integer as f64).collect()),
+        FLOATS_AS_DECIMALS => {
+            let power = power_of_ten(reader.u8()?.into())?;
+            Some(decode_integers(reader, len)?.into_iter().map(|integer| integer as f64 / power).collect())
+        }
         _ => None,
     }
 }
@@ -235,14 +223,17 @@ mod tests {
     }
 
     #[test]
-    fn whole_floats_are_narrowed_and_the_rest_kept_bit_for_bit() {
+    fn decimals_are_narrowed_and_the_rest_kept_bit_for_bit() {
         let whole: Vec<f64> = (0..3000).map(|i| f64::from(i % 101)).collect();
         assert_eq!(floats_round_trip(&whole), 1 + 9 + 3000);
         let limit = 2f64.powi(51);
         floats_round_trip(&[limit - 1.0, 1.0 - limit, 0.0]);
-        for odd in [-0.0, 0.5, limit, -limit, 2f64.powi(53), f64::MAX, f64::NAN, f64::INFINITY, f64::MIN_POSITIVE] {
+        floats_round_trip(&[limit, -limit, 0.0]);
+        for odd in [-0.0, 1.0 / 3.0, 2f64.powi(53), f64::MAX, f64::NAN, f64::INFINITY, f64::MIN_POSITIVE] {
             assert_eq!(floats_round_trip(&[1.0, odd, 3.0]), 1 + 24);
         }
+        let decimals: Vec<f64> = (0..3000).map(|i| f64::from(i % 101 - 50) / 100.0).collect();
+        assert_eq!(floats_round_trip(&decimals), 2 + 9 + 3000);
         floats_round_trip(&[f64::from_bits(0x7FF0_0000_0000_0002), f64::from_bits(0xFFF8_0000_0000_0001)]);
     }
 

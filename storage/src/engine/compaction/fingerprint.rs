@@ -6,6 +6,7 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef};
+use arrow_buffer::NullBuffer;
 use arrow_schema::DataType;
 
 use crate::types::ColumnId;
@@ -26,47 +27,70 @@ fn mix(mut bits: u64) -> u64 {
     bits ^ bits >> 33
 }
 
+/// Mixes with one multiplication, which is enough for numbers that were mixed with a place before.
+fn fold(bits: u64) -> u64 {
+    let product = u128::from(bits) * 0x9e37_79b9_7f4a_7c15;
+    product as u64 ^ (product >> 64) as u64
+}
+
 impl Fingerprint {
     /// Adds rows.
     pub(super) fn add(&mut self, times: &[i64], fields: &[(ColumnId, ArrayRef)]) {
         self.rows += times.len() as u64;
-        for &time in times {
-            self.sum = self.sum.wrapping_add(mix(time.cast_unsigned()));
-        }
+        let places: Vec<u64> = times.iter().map(|time| mix(time.cast_unsigned())).collect();
+        self.sum = places.iter().fold(self.sum, |sum, place| sum.wrapping_add(*place));
         for (id, array) in fields {
             let seed = mix(u64::from(id.0) << 32);
-            let mut add = |row: usize, bits: u64| {
-                let place = mix(times[row].cast_unsigned() ^ seed);
-                self.sum = self.sum.wrapping_add(mix(bits.wrapping_add(place)));
-            };
-            let valid = (0..array.len()).filter(|&row| array.is_valid(row));
-            match array.data_type() {
-                DataType::Float64 => {
-                    let values = array.as_primitive::<Float64Type>().values();
-                    valid.for_each(|row| add(row, values[row].to_bits()));
-                }
+            let column = Column { places: &places, seed, nulls: array.nulls() };
+            let sum = match array.data_type() {
+                DataType::Float64 => column.sum(array.as_primitive::<Float64Type>().values(), |value| value.to_bits()),
                 DataType::Int64 => {
-                    let values = array.as_primitive::<Int64Type>().values();
-                    valid.for_each(|row| add(row, values[row].cast_unsigned()));
+                    column.sum(array.as_primitive::<Int64Type>().values(), |value| value.cast_unsigned())
                 }
-                DataType::UInt64 => {
-                    let values = array.as_primitive::<UInt64Type>().values();
-                    valid.for_each(|row| add(row, values[row]));
-                }
+                DataType::UInt64 => column.sum(array.as_primitive::<UInt64Type>().values(), |value| *value),
                 DataType::Boolean => {
                     let values = array.as_boolean().values();
-                    valid.for_each(|row| add(row, u64::from(values.value(row))));
+                    column.sum_of_rows(|row| u64::from(values.value(row)))
                 }
                 DataType::Utf8 => {
                     let values = array.as_string::<i32>();
-                    valid.for_each(|row| add(row, text_bits(values.value(row).as_bytes())));
+                    column.sum_of_rows(|row| text_bits(values.value(row).as_bytes()))
                 }
                 _ => {
                     let values = array.as_binary::<i32>();
-                    valid.for_each(|row| add(row, text_bits(values.value(row))));
+                    column.sum_of_rows(|row| text_bits(values.value(row)))
                 }
-            }
+            };
+            self.sum = self.sum.wrapping_add(sum);
         }
+    }
+}
+
+/// What a column adds to a fingerprint.
+struct Column<'a> {
+    /// The mixed time of each row.
+    places: &'a [u64],
+    seed: u64,
+    nulls: Option<&'a NullBuffer>,
+}
+
+impl Column<'_> {
+    fn mixed(&self, place: u64, bits: u64) -> u64 {
+        fold(bits ^ place.wrapping_add(self.seed))
+    }
+
+    fn sum<T>(&self, values: &[T], bits: impl Fn(&T) -> u64) -> u64 {
+        if self.nulls.is_some_and(|nulls| nulls.null_count() > 0) {
+            return self.sum_of_rows(|row| bits(&values[row]));
+        }
+        let mixed = values.iter().zip(self.places).map(|(value, &place)| self.mixed(place, bits(value)));
+        mixed.fold(0, u64::wrapping_add)
+    }
+
+    fn sum_of_rows(&self, bits: impl Fn(usize) -> u64) -> u64 {
+        let is_valid = |row: &usize| self.nulls.is_none_or(|nulls| nulls.is_valid(*row));
+        let mixed = (0..self.places.len()).filter(is_valid).map(|row| self.mixed(self.places[row], bits(row)));
+        mixed.fold(0, u64::wrapping_add)
     }
 }
 
