@@ -83,6 +83,9 @@ impl<'a> BatchScan<'a> {
                 let before = context.trace.map(|_| scan.counters());
                 let Some(mut block) = scan.next_block()? else { break };
                 let selection = self.filter.select(&mut block)?;
+                if !matches!(selection, Selection::Nothing) {
+                    block.prefetch();
+                }
                 match &selection {
                     Selection::Nothing => {
                         if let Some(before) = before {

@@ -73,6 +73,10 @@ impl Sink<'_> {
     /// Adds the rows of a block that `selection` keeps.
     pub(super) fn add(&mut self, block: &mut Block<'_>, selection: Option<&RowMask>, group: u32) -> Result<()> {
         self.cut(block, group)?;
+        // A whole vector of one bucket is mostly answered from its statistics.
+        if selection.is_some() || self.runs.len() > 1 || !block.is_whole_vector() {
+            block.prefetch();
+        }
         for (state, rows) in self.runs.iter() {
             self.states.rows[*state] += match selection {
                 None => rows.len() as u64,

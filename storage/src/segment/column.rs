@@ -13,6 +13,7 @@ use super::dictionary::{StringDictionary, typed_strings};
 use super::file::{FoundBy, SegmentPin};
 use super::layout::check_crc;
 use super::vector_table::{EncodedVector, VectorTable};
+use crate::encoding::kernel::prefetch;
 use crate::encoding::{
     DecodeError, VECTOR_LEN, Validity, VectorEncoding, ZoneMap, decode_dictionary, decode_f64, decode_i64,
     decode_strings_plain, decode_validity, value_at_i64,
@@ -124,6 +125,13 @@ impl SectionColumn {
     pub fn zone(&self, vector: usize) -> ZoneMap {
         let (zones, _) = self.file().bytes()[self.zones.clone()].as_chunks();
         ZoneMap::from_bytes(&zones[vector]).unwrap_or_default()
+    }
+
+    /// Asks the processor for a vector and what is known of it, which are read soon.
+    pub(crate) fn prefetch(&self, vector: usize) {
+        let zones = &self.file().bytes()[self.zones.clone()];
+        prefetch(&zones[vector * ZoneMap::BYTES..(vector + 1) * ZoneMap::BYTES]);
+        self.vectors.prefetch(vector);
     }
 
     /// A vector as it is stored, checked against its checksum at first use; for work on the encoded form.

@@ -10,6 +10,7 @@ use super::bytes::{LeU32s, LeU64s};
 use super::file::{SegmentFile, SegmentPin};
 use super::vector_writer::LOCATION_PADDING_MASK;
 use crate::encoding::VectorHeader;
+use crate::encoding::kernel::prefetch;
 use crate::error::Result;
 
 /// One encoded vector in the mapped file.
@@ -125,6 +126,17 @@ impl VectorTable {
             word.fetch_or(bit, Ordering::Relaxed);
         }
         Ok(encoded)
+    }
+
+    /// Asks the processor for a vector that is read soon.
+    pub(super) fn prefetch(&self, vector: usize) {
+        let bytes = self.file.bytes();
+        let header = self.headers.start + vector * VectorHeader::BYTES;
+        prefetch(&bytes[header..header + VectorHeader::BYTES]);
+        let locations = self.locations();
+        let [start, end] = [vector, vector + 1].map(|vector| (locations.get(vector) & !LOCATION_PADDING_MASK) as usize);
+        // Where the table is wrong, reading says so.
+        prefetch(bytes.get(start..end).unwrap_or_default());
     }
 
     /// Checks the bytes of a vector on the disk again, whatever the bitmap says.

@@ -92,6 +92,22 @@ impl Block<'_> {
         matches!(self.source, BlockSource::Section { own: true, .. })
     }
 
+    /// Whether the rows are a whole vector, of which [`Block::zone`] may know enough.
+    pub fn is_whole_vector(&self) -> bool {
+        matches!(self.source, BlockSource::Section { whole: true, .. })
+    }
+
+    /// Gets the vectors of all fields on their way to the processor: for a reader that is going to look at the values of
+    /// several of them.
+    pub fn prefetch(&self) {
+        let BlockSource::Section { key, columns, .. } = &self.source else { return };
+        for (column, scratch) in columns.iter().zip(&self.scratch.fields) {
+            if let Some(column) = column.filter(|_| !scratch.holds(*key)) {
+                column.prefetch(key.vector);
+            }
+        }
+    }
+
     /// Times of the rows; decodes them when the series is irregular.
     ///
     /// # Errors

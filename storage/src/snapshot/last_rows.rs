@@ -37,6 +37,9 @@ pub enum ValueSource {
 /// about an eighth of that.
 const ROWS_PER_ROLLUP_VECTOR_MIN: usize = 8;
 
+/// How many rows ahead of the one that is read vectors are asked for: waiting for one takes as long as reading several.
+const ROWS_AHEAD: usize = 4;
+
 /// The last rows of some series of a set, those that are found without a scan, in the order of the series.
 #[derive(Debug)]
 pub struct LastRows<'a> {
@@ -246,6 +249,12 @@ impl<'a> LastRows<'a> {
                 }
                 (FieldPlace::Column { column, .. }, _) => {
                     let (vector, place) = self.place(index);
+                    if let (Some(ahead), Some((vector, _))) =
+                        (self.rows.get(index + ROWS_AHEAD), self.places.get(index + ROWS_AHEAD))
+                        && ahead.section == row.section
+                    {
+                        column.prefetch(*vector);
+                    }
                     self.counters.vectors += 1;
                     value(column, vector, place)?
                 }
