@@ -1,0 +1,1 @@
+"""Compares the answers that stand in `testdata/slt` with those of DuckDB; see docs/testing.md."""
