@@ -149,8 +149,9 @@ mod tests {
                             assert_eq!((all.sum, all.min, all.max), (each.sum, each.min, each.max));
                         }
                         _ => {
-                            let (all, each) = (all.integers[group], each.integers[group]);
-                            assert_eq!((all.sum, all.min, all.max), (each.sum, each.min, each.max));
+                            assert_eq!(all.sums[group], each.sums[group]);
+                            let (all, each) = (all.bounds[group], each.bounds[group]);
+                            assert_eq!((all.min, all.max), (each.min, each.max));
                         }
                     }
                     let (all, each) = (all.moments[group], each.moments[group]);
