@@ -5,10 +5,15 @@
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::DataFusionError;
 use datafusion::datasource::MemTable;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::EmptyRecordBatchStream;
+use datafusion::physical_plan::streaming::PartitionStream;
 use lynxstore_storage::snapshot::{DamagePolicy, Snapshot};
 
 use super::error::to_datafusion;
@@ -74,6 +79,34 @@ impl CatalogProvider for SnapshotCatalog {
     }
 }
 
+/// The table of rows that stand in a statement. Without rows its size is unknown, lest a plan is made for no rows.
+fn row_table(rows: &RowTable) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    let schema = Arc::clone(&rows.schema);
+    Ok(match &rows.batches {
+        Some(batches) => Arc::new(MemTable::try_new(schema, vec![batches.clone()])?),
+        None => {
+            let partition = Arc::new(PlannedRows { schema: Arc::clone(&schema) });
+            Arc::new(StreamingTable::try_new(schema, vec![partition])?)
+        }
+    })
+}
+
+/// Rows that nobody reads, because the statement is only planned.
+#[derive(Debug)]
+struct PlannedRows {
+    schema: SchemaRef,
+}
+
+impl PartitionStream for PlannedRows {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        Box::pin(EmptyRecordBatchStream::new(Arc::clone(&self.schema)))
+    }
+}
+
 /// The tables of one namespace and, for the default one, files.
 #[derive(Debug)]
 struct NamespaceTables {
@@ -93,7 +126,7 @@ impl SchemaProvider for NamespaceTables {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
         if let Some(rows) = self.catalog.tables.iter().find(|table| table.name == name) {
-            return Ok(Some(Arc::new(MemTable::try_new(Arc::clone(&rows.schema), vec![rows.batches.clone()])?)));
+            return row_table(rows).map(Some);
         }
         if self.namespace == SYSTEM_NAMESPACE
             && let Some(batch) = self.catalog.system.table(&self.catalog.snapshot, name).map_err(to_datafusion)?

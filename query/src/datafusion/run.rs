@@ -69,8 +69,8 @@ pub(crate) struct RowTable {
     pub(crate) name: String,
     /// Its columns.
     pub(crate) schema: SchemaRef,
-    /// Its rows.
-    pub(crate) batches: Vec<RecordBatch>,
+    /// Its rows; none where the statement is planned and not run.
+    pub(crate) batches: Option<Vec<RecordBatch>>,
 }
 
 impl RunOptions {
@@ -93,8 +93,8 @@ impl RunOptions {
     }
 
     /// With rows that stand in the statement.
-    pub(crate) fn with_tables(mut self, tables: Vec<RowTable>) -> Self {
-        self.tables = tables.into();
+    pub(crate) fn with_tables(mut self, tables: impl IntoIterator<Item = RowTable>) -> Self {
+        self.tables = tables.into_iter().collect();
         self
     }
 }

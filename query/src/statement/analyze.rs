@@ -81,13 +81,19 @@ impl Run<'_> {
         &self,
         snapshot: &lynxstore_storage::snapshot::Snapshot,
         query: &sqlparser::ast::Query,
-        _reason: Error,
+        reason: Error,
     ) -> Result<Vec<String>> {
+        use super::explain::describe_filled;
+        use super::filled_tables::Filling;
         use crate::datafusion::{SqlInput, analyze};
 
-        let input = SqlInput::Query(Box::new(query.clone()));
-        let analysis = analyze(snapshot, input, self.params, &self.run_options(), &self.cancellation)?;
+        let mut query = Box::new(query.clone());
+        let filled = self.replace_filled(&mut query, snapshot, &reason, Filling::Run)?;
+        let tables = filled.iter().map(|filled| filled.table.clone());
+        let options = self.run_options().with_tables(tables);
+        let analysis = analyze(snapshot, SqlInput::Query(query), self.params, &options, &self.cancellation)?;
         let mut lines: Vec<String> = analysis.plan.lines().map(|line| format!("  {line}")).collect();
+        lines.extend(describe_filled(&filled, &self.context())?);
         lines.push(format!(
             "time: parse {}, plan {}, run {}",
             microseconds(self.parse_time),

@@ -33,13 +33,19 @@ impl Run<'_> {
         &self,
         snapshot: &lynxstore_storage::snapshot::Snapshot,
         query: &Query,
-        _reason: Error,
+        reason: Error,
     ) -> Result<Vec<String>> {
+        use super::filled_tables::Filling;
         use crate::datafusion::{SqlInput, explain};
 
-        let input = SqlInput::Query(Box::new(query.clone()));
-        let text = explain(snapshot, input, self.params, &self.run_options(), &self.cancellation)?;
-        Ok(text.lines().map(|line| format!("  {line}")).collect())
+        let mut query = Box::new(query.clone());
+        let filled = self.replace_filled(&mut query, snapshot, &reason, Filling::Plan)?;
+        let tables = filled.iter().map(|filled| filled.table.clone());
+        let options = self.run_options().with_tables(tables);
+        let text = explain(snapshot, SqlInput::Query(query), self.params, &options, &self.cancellation)?;
+        let mut lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
+        lines.extend(describe_filled(&filled, &self.context())?);
+        Ok(lines)
     }
 
     #[cfg(not(feature = "datafusion"))]
@@ -51,6 +57,20 @@ impl Run<'_> {
     ) -> Result<Vec<String>> {
         Err(reason)
     }
+}
+
+/// The ways of the queries whose rows stand in a statement as tables.
+#[cfg(feature = "datafusion")]
+pub(super) fn describe_filled(
+    filled: &[super::filled_tables::FilledTable],
+    context: &ExecContext<'_>,
+) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for filled in filled {
+        lines.push(format!("{}:", filled.table.name));
+        lines.extend(describe(&filled.planned, context)?.into_iter().map(|line| format!("  {line}")));
+    }
+    Ok(lines)
 }
 
 pub(super) fn describe((plan, table): &Planned, context: &ExecContext<'_>) -> Result<Vec<String>> {

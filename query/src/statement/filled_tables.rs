@@ -1,8 +1,9 @@
 //! Queries inside a statement of DataFusion that only the vectorized executor knows: those with `time_bucket_gapfill`.
 //!
 //! Each is run first, innermost ones before those around them, and stands as a table of its rows in the statement that
-//! DataFusion then plans. All of them see the same snapshot. Where the executor does not serve such a query either, the
-//! error says how to write it.
+//! DataFusion then plans. All of them see the same snapshot. A statement that is explained or described is not run: there
+//! the tables have columns and no rows. Where the executor does not serve such a query either, the error says how to write
+//! it.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use sqlparser::ast::{
 };
 
 use super::query_engine::Run;
+use super::select::Planned;
 use crate::datafusion::RowTable;
 use crate::error::{Error, Result};
 use crate::exec::run_select;
@@ -26,9 +28,24 @@ const FUNCTIONS: [&str; 3] = ["time_bucket_gapfill", "locf", "interpolate"];
 /// What begins the name of a table that stands for a query; no statement names it by chance.
 const TABLE_PREFIX: &str = "rows of query ";
 
+/// What becomes of the queries that fill gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filling {
+    /// They are run.
+    Run,
+    /// They are planned.
+    Plan,
+}
+
+/// A query that fills gaps, and the table that stands for it.
+pub(super) struct FilledTable {
+    pub(super) table: RowTable,
+    pub(super) planned: Planned,
+}
+
 impl Run<'_> {
-    /// Runs the queries inside `query` that fill gaps and puts tables in their place; `reason` is why the executor does
-    /// not serve the whole.
+    /// Runs or plans the queries inside `query` that fill gaps and puts tables in their place; `reason` is why the
+    /// executor does not serve the whole.
     ///
     /// # Errors
     /// `Unsupported` when gaps are filled where the executor cannot, and what the queries fail with.
@@ -37,8 +54,9 @@ impl Run<'_> {
         query: &mut Query,
         snapshot: &Snapshot,
         reason: &Error,
-    ) -> Result<Vec<RowTable>> {
-        let mut replacer = Replacer { run: self, snapshot, reason, tables: Vec::new(), depth: 0 };
+        filling: Filling,
+    ) -> Result<Vec<FilledTable>> {
+        let mut replacer = Replacer { run: self, snapshot, reason, filling, tables: Vec::new(), depth: 0 };
         match VisitMut::visit(query, &mut replacer) {
             ControlFlow::Break(error) => Err(error),
             ControlFlow::Continue(()) => Ok(replacer.tables),
@@ -50,7 +68,8 @@ struct Replacer<'a> {
     run: &'a Run<'a>,
     snapshot: &'a Snapshot,
     reason: &'a Error,
-    tables: Vec<RowTable>,
+    filling: Filling,
+    tables: Vec<FilledTable>,
     depth: usize,
 }
 
@@ -87,14 +106,14 @@ impl Replacer<'_> {
                         let select = std::mem::replace(branch, SetExpr::Query(select_from("t")?));
                         let mut inner = select_from("t")?;
                         *inner.body = select;
-                        self.run_inner(&mut inner)?;
+                        self.fill(&mut inner)?;
                         *branch = SetExpr::Query(inner);
                     }
                     _ => {}
                 }
             }
         } else if self.depth > 0 {
-            self.run_inner(query)?;
+            self.fill(query)?;
         }
         if fills_gaps(query) {
             return Err(match self.reason {
@@ -105,19 +124,24 @@ impl Replacer<'_> {
         Ok(())
     }
 
-    /// Runs a query and makes it one of the table of its rows.
-    fn run_inner(&mut self, query: &mut Query) -> Result<()> {
-        let (plan, table) = self.run.plan(query, self.snapshot, None).map_err(|error| match error {
+    /// Makes a query one of the table of its rows.
+    fn fill(&mut self, query: &mut Query) -> Result<()> {
+        let planned = self.run.plan(query, self.snapshot, None).map_err(|error| match error {
             Error::Unsupported { what, .. } => unsupported(format!("time_bucket_gapfill with {what}")),
             Error::Storage(lynxstore_storage::Error::TableNotFound { name }) => {
                 unsupported(format!("time_bucket_gapfill over '{name}', which is no table"))
             }
             other => other,
         })?;
-        let batches = run_select(&plan, table.as_ref(), &self.run.context())?;
+        let (plan, table) = &planned;
+        let batches = match self.filling {
+            Filling::Run => Some(run_select(plan, table.as_ref(), &self.run.context())?),
+            Filling::Plan => None,
+        };
         let name = format!("{TABLE_PREFIX}{}", self.tables.len() + 1);
         *query = *select_from(&name)?;
-        self.tables.push(RowTable { name, schema: Arc::clone(&plan.schema), batches });
+        let table = RowTable { name, schema: Arc::clone(&plan.schema), batches };
+        self.tables.push(FilledTable { table, planned });
         Ok(())
     }
 }

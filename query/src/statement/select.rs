@@ -8,6 +8,8 @@ use lynxstore_storage::snapshot::{Snapshot, TableSnapshot};
 use parking_lot::Mutex;
 use sqlparser::ast::Query;
 
+#[cfg(feature = "datafusion")]
+use super::filled_tables::Filling;
 use super::query_engine::Run;
 use crate::error::{Error, Result};
 use crate::exec::run_select;
@@ -97,12 +99,14 @@ impl Run<'_> {
         &self,
         snapshot: &Snapshot,
         query: &Query,
-        _reason: Error,
+        reason: Error,
     ) -> Result<(Vec<Option<DataType>>, SchemaRef)> {
         use crate::datafusion::{SqlInput, describe};
 
-        let input = SqlInput::Query(Box::new(query.clone()));
-        describe(snapshot, input, &self.run_options(), &self.cancellation)
+        let mut query = Box::new(query.clone());
+        let filled = self.replace_filled(&mut query, snapshot, &reason, Filling::Plan)?;
+        let options = self.run_options().with_tables(filled.into_iter().map(|filled| filled.table));
+        describe(snapshot, SqlInput::Query(query), &options, &self.cancellation)
     }
 
     #[cfg(not(feature = "datafusion"))]
@@ -136,8 +140,8 @@ impl Run<'_> {
 
         tracing::debug!(%reason, "the query goes to DataFusion");
         let mut query = Box::new(query.clone());
-        let tables = self.replace_filled(&mut query, snapshot, &reason)?;
-        let options = self.run_options().with_tables(tables);
+        let filled = self.replace_filled(&mut query, snapshot, &reason, Filling::Run)?;
+        let options = self.run_options().with_tables(filled.into_iter().map(|filled| filled.table));
         let rows = run(snapshot, SqlInput::Query(query), self.params, &options, &self.cancellation)?;
         Ok(QueryOutput { schema: rows.schema, batches: rows.batches, rows_affected: None, route: Route::DataFusion })
     }

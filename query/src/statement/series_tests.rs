@@ -255,3 +255,22 @@ fn asof_joins_find_what_a_search_over_all_rows_finds() {
         }
     }
 }
+
+#[test]
+fn queries_that_fill_gaps_are_explained_inside_others_and_not_run() {
+    let fixture = Fixture::with_rows(100, &mut Random(5));
+    // Run, this would be an error: there are more buckets than groups may be.
+    let inner = "SELECT time_bucket_gapfill('1ns', time) AS t, avg(f) AS x FROM t \
+                 WHERE time >= '2026-01-01' AND time < '2027-01-01' GROUP BY t";
+    let around = format!("SELECT max(x) FROM ({inner}) AS filled JOIN t ON filled.t = t.time");
+    let lines = lines(&fixture.run(&format!("EXPLAIN {around}")));
+    let has = |text: &str| lines.iter().any(|line| line.contains(text));
+    assert!(has("route: DataFusion") && has("HashJoinExec"), "{lines:#?}");
+    assert!(has("rows of query 1:") && has("route: vectorized") && has("series and time bucket"), "{lines:#?}");
+    assert_eq!(fixture.query.prepare(&around).unwrap().describe().unwrap().columns.fields().len(), 1);
+    let wide =
+        around.replace("1ns", "1 hour").replace("2027", "2026").replace("2026-01-01' GROUP", "2026-01-02' GROUP");
+    let lines = super::tests::lines(&fixture.run(&format!("EXPLAIN ANALYZE {wide}")));
+    assert!(lines.iter().any(|line| line.contains("rows of query 1:")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line == "rows out: 1"), "{lines:#?}");
+}
