@@ -27,6 +27,15 @@ pub struct QueryOutput {
     pub route: Route,
 }
 
+/// A part of the result of a query on its way: the columns first and once, then the rows.
+#[derive(Debug)]
+pub(crate) enum ResultPart {
+    /// The columns of all rows.
+    Columns(SchemaRef),
+    /// The next rows, at least one.
+    Rows(RecordBatch),
+}
+
 impl QueryOutput {
     /// Number of rows in `batches`.
     pub fn row_count(&self) -> usize {

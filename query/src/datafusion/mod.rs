@@ -46,4 +46,4 @@ mod tests;
 
 pub(crate) use analyze::analyze;
 pub(crate) use describe::describe;
-pub(crate) use run::{RowTable, RunOptions, SqlInput, explain, run};
+pub(crate) use run::{RowTable, RunOptions, SqlInput, explain, run, run_each};

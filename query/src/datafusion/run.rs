@@ -30,6 +30,7 @@ use crate::error::{Error, Result};
 use crate::exec::Workers;
 use crate::memory::{self, MemoryAccount, batch_bytes};
 use crate::options::{FileAccess, QueryOptions};
+use crate::output::ResultPart;
 use crate::scalar::Scalar;
 use crate::system::SystemTables;
 
@@ -117,12 +118,6 @@ pub(crate) struct Rows {
     pub(crate) batches: Vec<RecordBatch>,
 }
 
-/// A part of a result on its way to the caller.
-enum Item {
-    Schema(SchemaRef),
-    Batch(RecordBatch),
-}
-
 /// Runs a statement and collects its rows. `params` stand for `$1`, `$2` and so on.
 ///
 /// # Errors
@@ -139,68 +134,60 @@ pub(crate) fn run(
     let mut batches = Vec::new();
     let mut rows: u64 = 0;
     let mut memory = options.memory.holder();
-    run_each(
-        snapshot,
-        input,
-        params,
-        options,
-        cancellation,
-        |found| schema = Some(found),
-        |batch| {
-            rows += batch.num_rows() as u64;
-            if rows > options.rows_out_max {
-                return Err(Error::LimitExceeded {
-                    what: "the number of result rows",
-                    limit: options.rows_out_max,
-                    hint: "add a LIMIT, write the result to a file with COPY, or raise rows_out_max",
-                });
+    run_each(snapshot, input, params, options, cancellation, |part| {
+        let batch = match part {
+            ResultPart::Columns(found) => {
+                schema = Some(found);
+                return Ok(());
             }
-            memory.add(batch_bytes(&batch))?;
-            batches.push(batch);
-            Ok(())
-        },
-    )?;
+            ResultPart::Rows(batch) => batch,
+        };
+        rows += batch.num_rows() as u64;
+        if rows > options.rows_out_max {
+            return Err(Error::LimitExceeded {
+                what: "the number of result rows",
+                limit: options.rows_out_max,
+                hint: "add a LIMIT, write the result to a file with COPY, or raise rows_out_max",
+            });
+        }
+        memory.add(batch_bytes(&batch))?;
+        batches.push(batch);
+        Ok(())
+    })?;
     let schema = schema.expect("the schema comes before the end of a result");
     Ok(Rows { schema, batches })
 }
 
-/// Runs a statement and hands out its rows as they come: `on_schema` once, then `on_batch` per batch.
+/// Runs a statement and hands out its rows as they come.
 ///
 /// # Errors
-/// As [`run`], and what `on_batch` fails with.
-pub(super) fn run_each(
+/// As [`run`] without its limit on rows, and what `sink` fails with.
+pub(crate) fn run_each(
     snapshot: &Snapshot,
     input: SqlInput,
     params: &[Scalar],
     options: &RunOptions,
     cancellation: &Cancellation,
-    mut on_schema: impl FnMut(SchemaRef),
-    mut on_batch: impl FnMut(RecordBatch) -> Result<()>,
+    sink: impl FnMut(ResultPart) -> Result<()>,
 ) -> Result<()> {
     let planner = Planner::new(snapshot, input, params, options, cancellation)?;
     drive(
         async move |sender| {
             let (state, physical) = planner.physical_plan().await?;
             let mut stream = execute_stream(physical, state.task_ctx()).map_err(from_datafusion)?;
-            if !sender.send(Item::Schema(stream.schema())).await {
+            if !sender.send(ResultPart::Columns(stream.schema())).await {
                 return Ok(());
             }
             while let Some(batch) = stream.next().await {
                 let batch = batch.map_err(from_datafusion)?;
-                if batch.num_rows() > 0 && !sender.send(Item::Batch(batch)).await {
+                if batch.num_rows() > 0 && !sender.send(ResultPart::Rows(batch)).await {
                     break;
                 }
             }
             Ok(())
         },
         cancellation,
-        |item| match item {
-            Item::Schema(schema) => {
-                on_schema(schema);
-                Ok(())
-            }
-            Item::Batch(batch) => on_batch(batch),
-        },
+        sink,
     )
     .map_err(|error| name_limit(error, options))
 }

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::files::{FileError, FileFormat, WriteOptions};
 use crate::memory::MemoryAccount;
 use crate::options::{FileAccess, QueryOptions};
+use crate::output::ResultPart;
 use crate::output::Route;
 use crate::scalar::Scalar;
 use crate::statement::QueryEngine;
@@ -343,18 +344,10 @@ fn a_sink_that_fails_ends_the_statement() {
     let fixture = fixture();
     let sql = SqlInput::Text("select a.usage from cpu a cross join cpu b".into());
     let mut batches = 0;
-    let result = run_each(
-        &fixture.engine.snapshot(),
-        sql,
-        &[],
-        &fixture.options,
-        &Cancellation::new(),
-        |_| {},
-        |_| {
-            batches += 1;
-            if batches == 3 { Err(Error::execution("enough")) } else { Ok(()) }
-        },
-    );
+    let result = run_each(&fixture.engine.snapshot(), sql, &[], &fixture.options, &Cancellation::new(), |part| {
+        batches += u32::from(matches!(part, ResultPart::Rows(_)));
+        if batches == 3 { Err(Error::execution("enough")) } else { Ok(()) }
+    });
     assert!(matches!(result, Err(Error::Execution { message }) if message == "enough"));
 }
 

@@ -1,8 +1,9 @@
 //! Runs plans over the scan interface of the storage engine.
 //!
-//! [`run_select`] chooses the way: groupings by tags and a time bucket work on decoded vectors series by series
-//! (`series_aggregate`), all others gather columns (`batch_scan`) and group them by hash (`hash_aggregate`) or project
-//! them (`project`). Large scans are split by series over the threads of [`Workers`]; small ones stay on the caller's.
+//! [`run_select`] chooses the way ([`stream_select`] the same one, without gathering rows that come as they are read):
+//! groupings by tags and a time bucket work on decoded vectors series by series (`series_aggregate`), all others gather
+//! columns (`batch_scan`) and group them by hash (`hash_aggregate`) or project them (`project`). Large scans are split by
+//! series over the threads of [`Workers`]; small ones stay on the caller's.
 
 mod batch_scan;
 mod bucket_limit;
@@ -20,6 +21,7 @@ mod project;
 mod result;
 mod row_builder;
 mod row_mask;
+mod row_window;
 mod run;
 mod scalar_function;
 mod series_aggregate;
@@ -38,7 +40,7 @@ mod trace;
 
 pub(crate) use context::{ExecContext, Workers};
 pub(crate) use expr::evaluate_constant;
-pub(crate) use run::run_select;
+pub(crate) use run::{run_select, stream_select};
 pub(crate) use series_aggregate::{groups_by_series, rollup_sections};
 pub(crate) use source::tag_filter;
 #[cfg(feature = "datafusion")]

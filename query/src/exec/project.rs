@@ -1,6 +1,7 @@
 //! Projections without grouping: rows in, rows out, stopping as early as LIMIT and ORDER BY allow.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
@@ -13,11 +14,13 @@ use super::batch_scan::{BATCH_ROWS, Batch, BatchScan};
 use super::context::ExecContext;
 use super::expr::{evaluate, evaluate_mask};
 use super::result::{projection_schema, record_batch};
+use super::row_window::RowWindow;
 use super::sort::sort_batches;
 use super::source::{Source, Work};
 use super::trace::Step;
 use crate::error::{Error, Result};
 use crate::memory::batch_bytes;
+use crate::output::ResultPart;
 use crate::plan::{Expr, OutputColumn, SelectPlan};
 
 /// Rows beyond the wanted ones that are kept before an ordered result is cut back.
@@ -79,6 +82,28 @@ pub(crate) fn project(plan: &SelectPlan, source: &Source, context: &ExecContext<
         return Ok(batches);
     }
     context.timed(Step::Finish, || sort_batches(batches, &plan.order, wanted, context))
+}
+
+/// Hands out the rows of a plan without grouping and order as they are read, series by series.
+pub(super) fn stream_rows(
+    plan: &SelectPlan,
+    source: &Source,
+    context: &ExecContext<'_>,
+    sink: &mut dyn FnMut(ResultPart) -> Result<()>,
+) -> Result<()> {
+    let scan = BatchScan::new(plan, source)?;
+    sink(ResultPart::Columns(Arc::clone(&plan.schema)))?;
+    let mut window = RowWindow::new(plan);
+    if window.is_over() {
+        return Ok(());
+    }
+    scan.run(0..source.set.len(), BATCH_ROWS, false, context, |batch| {
+        let batch = project_batch(&plan.projection, plan.filter.residual.as_ref(), batch)?;
+        if let Some(batch) = window.cut(&batch)? {
+            sink(ResultPart::Rows(batch))?;
+        }
+        Ok(if window.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(source.range) })
+    })
 }
 
 /// Evaluates the projection of a batch, rows outside `residual` left out.

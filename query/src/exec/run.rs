@@ -14,8 +14,9 @@ use super::expr::evaluate_mask;
 use super::gapfill::fill_gaps;
 use super::hash_aggregate;
 use super::latest::latest_rows;
-use super::project::{filter_columns, project, project_batch};
+use super::project::{filter_columns, project, project_batch, stream_rows};
 use super::result::{projection_schema, record_batch};
+use super::row_window::RowWindow;
 use super::series_aggregate::{self, SeriesGrouping};
 use super::series_groups::GroupOrder;
 use super::sort::sort_batches;
@@ -23,6 +24,7 @@ use super::source::Source;
 use super::time_order::{TimeEnd, project_from_end};
 use super::trace::Step;
 use crate::error::{Error, Result};
+use crate::output::ResultPart;
 use crate::plan::{Aggregation, SelectPlan};
 
 /// The rows of a query over a table of one snapshot; `table` is there exactly when the plan has one.
@@ -60,6 +62,23 @@ pub(crate) fn run_select(
         }
     };
     finish(plan, batches, context)
+}
+
+/// Hands out the columns and rows of a query: batch by batch where they come as they are read, on the caller's thread,
+/// else once all of them are there.
+pub(crate) fn stream_select(
+    plan: &SelectPlan,
+    table: Option<&TableSnapshot>,
+    context: &ExecContext<'_>,
+    sink: &mut dyn FnMut(ResultPart) -> Result<()>,
+) -> Result<()> {
+    if let (Some(table), None, None, []) = (table, &plan.aggregation, &plan.latest, plan.order.as_slice()) {
+        let source = open(plan, table, context)?;
+        return stream_rows(plan, &source, context, sink);
+    }
+    let batches = run_select(plan, table, context)?;
+    sink(ResultPart::Columns(Arc::clone(&plan.schema)))?;
+    batches.into_iter().try_for_each(|batch| sink(ResultPart::Rows(batch)))
 }
 
 /// Finds the series of a plan.
@@ -135,24 +154,14 @@ fn project_groups(
 
 /// Cuts off the offset, the rows beyond the limit and the hidden columns.
 fn finish(plan: &SelectPlan, batches: Vec<RecordBatch>, context: &ExecContext<'_>) -> Result<Vec<RecordBatch>> {
-    let mut skip = plan.offset;
-    let mut left = plan.limit.unwrap_or(usize::MAX);
+    let mut window = RowWindow::new(plan);
     let mut output = Vec::with_capacity(batches.len());
     let mut total = 0;
     for batch in batches {
-        let rows = batch.num_rows();
-        let start = skip.min(rows);
-        skip -= start;
-        let len = (rows - start).min(left);
-        left -= len;
-        if len == 0 {
-            continue;
-        }
-        total += len;
+        let Some(batch) = window.cut(&batch)? else { continue };
+        total += batch.num_rows();
         context.check_rows_out(total)?;
-        let columns = batch.columns()[..plan.visible].iter();
-        let columns = columns.map(|column| if len == rows { Arc::clone(column) } else { column.slice(start, len) });
-        output.push(record_batch(&plan.schema, columns.collect(), len)?);
+        output.push(batch);
     }
     Ok(output)
 }

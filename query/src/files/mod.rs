@@ -25,4 +25,4 @@ pub use file_set::{FileSet, read};
 pub use format::FileFormat;
 pub use options::{Header, ParquetStrings, ReadOptions};
 pub use path::looks_like_file;
-pub use write::{WriteOptions, WriteSummary, write};
+pub use write::{FileWriter, WriteOptions, WriteSummary, write};

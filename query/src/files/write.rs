@@ -1,14 +1,15 @@
-//! A table into one file.
+//! A table into one file, batch by batch.
 //!
 //! Steps: write `path.tmp`, sync it, rename it to `path`, sync the directory. A reader of `path` sees the old file or
-//! the whole new one; a failure removes the temporary file.
+//! the whole new one; a writer that is dropped before it has finished removes the temporary file. In memory are a batch and
+//! what a format buffers: of Parquet a row group, encoded.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
-use arrow::csv::WriterBuilder;
+use arrow::csv::{Writer, WriterBuilder};
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -38,10 +39,7 @@ pub struct WriteSummary {
     pub bytes: u64,
 }
 
-/// Writes `batches`, all of `schema`, to `path`, replacing a file of that name once everything is on disk.
-///
-/// CSV gets a header, ISO 8601 times in UTC without a zone, and quotes where needed; NULL is the empty cell. Parquet
-/// gets ZSTD; dictionary arrays become string columns in Parquet's own dictionary encoding, which every engine reads.
+/// Writes `batches`, all of `schema`, to `path`, as a [`FileWriter`] does.
 ///
 /// # Errors
 /// What the batches fail with, or a [`FileError`] for this file.
@@ -52,61 +50,108 @@ pub fn write<E: From<FileError>>(
     schema: &SchemaRef,
     batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
 ) -> Result<WriteSummary, E> {
-    let temporary = TemporaryFile::create(path)?;
-    let rows = write_batches(&temporary, format, options, schema, batches)?;
-    let bytes = temporary.publish(path)?;
-    Ok(WriteSummary { rows, bytes })
+    let mut writer = FileWriter::create(path, format, options, schema)?;
+    for batch in batches {
+        writer.write(&batch?)?;
+    }
+    Ok(writer.finish()?)
 }
 
-fn write_batches<E: From<FileError>>(
-    temporary: &TemporaryFile,
-    format: FileFormat,
-    options: WriteOptions,
-    schema: &SchemaRef,
-    batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
-) -> Result<u64, E> {
-    let path = temporary.path.as_path();
-    let invalid = |reason: String| E::from(FileError::invalid(path, reason));
-    let mut output = BufWriter::with_capacity(WRITE_BUFFER_BYTES, &temporary.file);
-    let mut rows = 0;
-    match format {
-        FileFormat::Csv | FileFormat::Tsv => {
-            let usual = if format == FileFormat::Tsv { b'\t' } else { b',' };
-            let mut writer = WriterBuilder::new()
-                .with_delimiter(options.delimiter.unwrap_or(usual))
-                .with_header(options.header != Header::Absent)
-                .build(&mut output);
-            // The header is written with the first batch, so that there must be one.
-            writer.write(&RecordBatch::new_empty(schema.clone())).map_err(|error| invalid(error.to_string()))?;
-            for batch in batches {
-                let batch = batch?;
-                writer.write(&batch).map_err(|error| invalid(error.to_string()))?;
-                rows += batch.num_rows() as u64;
+/// Writes a file that replaces one of its name once everything is on disk.
+///
+/// CSV gets a header, ISO 8601 times in UTC without a zone, and quotes where needed; NULL is the empty cell. Parquet
+/// gets ZSTD; dictionary arrays become string columns in Parquet's own dictionary encoding, which every engine reads.
+#[derive(Debug)]
+pub struct FileWriter {
+    output: Output,
+    rows: u64,
+    target: PathBuf,
+    temporary: TemporaryFile,
+}
+
+#[derive(Debug)]
+enum Output {
+    Text(Writer<BufWriter<File>>),
+    Parquet(Box<ArrowWriter<BufWriter<File>>>),
+}
+
+impl FileWriter {
+    /// A writer of batches of `schema` to `path`.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be written, or the format has no such columns.
+    pub fn create(
+        path: &Path,
+        format: FileFormat,
+        options: WriteOptions,
+        schema: &SchemaRef,
+    ) -> Result<Self, FileError> {
+        let temporary = TemporaryFile::create(path)?;
+        let file = temporary.file.try_clone().map_err(|error| FileError::io("open", &temporary.path, error))?;
+        let buffered = BufWriter::with_capacity(WRITE_BUFFER_BYTES, file);
+        let invalid = |reason: String| FileError::invalid(&temporary.path, reason);
+        let output = match format {
+            FileFormat::Csv | FileFormat::Tsv => {
+                let usual = if format == FileFormat::Tsv { b'\t' } else { b',' };
+                let mut writer = WriterBuilder::new()
+                    .with_delimiter(options.delimiter.unwrap_or(usual))
+                    .with_header(options.header != Header::Absent)
+                    .build(buffered);
+                // The header is written with the first batch, so that there must be one.
+                writer.write(&RecordBatch::new_empty(schema.clone())).map_err(|error| invalid(error.to_string()))?;
+                Output::Text(writer)
             }
-        }
-        FileFormat::Parquet => {
-            let properties = WriterProperties::builder()
-                .set_compression(Compression::ZSTD(ZstdLevel::default()))
-                .set_created_by(concat!("lynxstore ", env!("CARGO_PKG_VERSION")).to_owned())
-                .build();
-            let mut writer = ArrowWriter::try_new(&mut output, schema.clone(), Some(properties))
-                .map_err(|error| invalid(error.to_string()))?;
-            for batch in batches {
-                let batch = batch?;
-                writer.write(&batch).map_err(|error| invalid(error.to_string()))?;
+            FileFormat::Parquet => {
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::ZSTD(ZstdLevel::default()))
+                    .set_created_by(concat!("lynxstore ", env!("CARGO_PKG_VERSION")).to_owned())
+                    .build();
+                let writer = ArrowWriter::try_new(buffered, schema.clone(), Some(properties));
+                Output::Parquet(Box::new(writer.map_err(|error| invalid(error.to_string()))?))
+            }
+        };
+        Ok(Self { output, rows: 0, target: path.to_owned(), temporary })
+    }
+
+    /// Writes the rows of a batch.
+    ///
+    /// # Errors
+    /// When they cannot be written; the file is no use then.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), FileError> {
+        let invalid = |reason: String| FileError::invalid(&self.temporary.path, reason);
+        match &mut self.output {
+            Output::Text(writer) => writer.write(batch).map_err(|error| invalid(error.to_string()))?,
+            Output::Parquet(writer) => {
+                writer.write(batch).map_err(|error| invalid(error.to_string()))?;
                 if writer.in_progress_size() > ROW_GROUP_BYTES_MAX {
                     writer.flush().map_err(|error| invalid(error.to_string()))?;
                 }
-                rows += batch.num_rows() as u64;
             }
-            writer.close().map_err(|error| invalid(error.to_string()))?;
         }
+        self.rows += batch.num_rows() as u64;
+        Ok(())
     }
-    output.flush().map_err(|error| E::from(FileError::io("write", path, error)))?;
-    Ok(rows)
+
+    /// Makes the file durable under its name.
+    ///
+    /// # Errors
+    /// When that fails; a file that was there stays.
+    pub fn finish(self) -> Result<WriteSummary, FileError> {
+        let Self { output, rows, target, temporary } = self;
+        let mut buffered = match output {
+            Output::Text(writer) => writer.into_inner(),
+            Output::Parquet(writer) => {
+                writer.into_inner().map_err(|error| FileError::invalid(&temporary.path, error.to_string()))?
+            }
+        };
+        buffered.flush().map_err(|error| FileError::io("write", &temporary.path, error))?;
+        let bytes = temporary.publish(&target)?;
+        Ok(WriteSummary { rows, bytes })
+    }
 }
 
 /// A file that is removed unless it was published.
+#[derive(Debug)]
 struct TemporaryFile {
     path: PathBuf,
     file: File,

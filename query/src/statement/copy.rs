@@ -12,9 +12,9 @@ use sqlparser::ast::Query;
 
 use super::query_engine::Run;
 use crate::error::{Error, Result};
-use crate::files::{self, FileFormat, FileSet, Header, ReadOptions, WriteOptions};
+use crate::files::{FileFormat, FileSet, FileWriter, Header, ReadOptions, WriteOptions};
 use crate::options::FileAccess;
-use crate::output::QueryOutput;
+use crate::output::{QueryOutput, ResultPart};
 use crate::sql::{CopyOptions, CopySource, TableName};
 
 /// Rows of one commit of COPY FROM: large enough for the log to be busy, small enough for memory.
@@ -78,10 +78,21 @@ impl Run<'_> {
         };
         let write =
             WriteOptions { header: header(options), delimiter: options.delimiter.map(|delimiter| delimiter as u8) };
-        let output = self.nested_select(&query)?;
-        let batches = output.batches.into_iter().map(Ok::<_, Error>);
-        let summary = files::write(target, format, write, &output.schema, batches)?;
-        Ok(QueryOutput::done(Some(summary.rows)))
+        let mut writer = None;
+        self.stream(&query, &mut |part| {
+            match part {
+                ResultPart::Columns(schema) => writer = Some(FileWriter::create(target, format, write, &schema)?),
+                ResultPart::Rows(batch) => match &mut writer {
+                    Some(writer) => writer.write(&batch)?,
+                    None => return Err(Error::execution("rows came before their columns")),
+                },
+            }
+            Ok(())
+        })?;
+        match writer {
+            Some(writer) => Ok(QueryOutput::done(Some(writer.finish()?.rows))),
+            None => Err(Error::execution("a result came without columns")),
+        }
     }
 
     fn check_access(&self, path: &str) -> Result<()> {

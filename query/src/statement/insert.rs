@@ -1,4 +1,7 @@
 //! `INSERT`: rows of literals or of a query, as one commit.
+//!
+//! The rows of a query are grouped by series as they come and kept until the commit, within the memory of the statement:
+//! beside them are a few batches, not the result once more.
 
 use std::sync::Arc;
 
@@ -8,13 +11,14 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use lynxstore_storage::engine::Ack;
 use lynxstore_storage::ingest::group_rows;
-use lynxstore_storage::types::TableSchema;
+use lynxstore_storage::types::{SeriesBatch, TableSchema};
 use sqlparser::ast;
 
 use super::query_engine::Run;
 use super::select::now_ns;
 use crate::error::{Error, Result};
-use crate::output::QueryOutput;
+use crate::memory::batch_bytes;
+use crate::output::{QueryOutput, ResultPart};
 use crate::plan::bind_constant;
 use crate::scalar::Scalar;
 use crate::sql::{Insert, InsertSource, parse_timestamp};
@@ -25,15 +29,40 @@ impl Run<'_> {
         let table = self.table(&self.shared.engine.snapshot(), &insert.table)?;
         let schema = table.schema();
         let columns = target_columns(schema, &insert.columns)?;
-        let batch = match &insert.source {
-            InsertSource::Values(rows) => self.batch_of_values(schema, columns, rows)?,
-            InsertSource::Query(query) => {
-                let output = self.nested_select(query)?;
-                let selected = concat_batches(&output.schema, &output.batches).map_err(Error::arrow)?;
-                batch_of_query(schema, columns, insert.columns.is_empty(), &selected)?
-            }
+        let rows = match &insert.source {
+            InsertSource::Values(rows) => self.write_batch(schema, &self.batch_of_values(schema, columns, rows)?)?,
+            InsertSource::Query(query) => self.insert_query(schema, &columns, insert.columns.is_empty(), query)?,
         };
-        self.write_batch(schema, &batch).map(|rows| QueryOutput::done(Some(rows)))
+        Ok(QueryOutput::done(Some(rows)))
+    }
+
+    /// Writes the rows of a query as one commit and tells their number.
+    fn insert_query(
+        &self,
+        schema: &TableSchema,
+        columns: &[(String, DataType)],
+        implicit: bool,
+        query: &ast::Query,
+    ) -> Result<u64> {
+        let mut memory = self.memory.holder();
+        let mut gathered = GatheredRows::new(schema);
+        self.stream(query, &mut |part| {
+            let batch = match part {
+                // Columns that do not fit are an error without rows too.
+                ResultPart::Columns(schema) => RecordBatch::new_empty(schema),
+                ResultPart::Rows(batch) => batch,
+            };
+            let batch = batch_of_query(schema, columns, implicit, &batch)?;
+            memory.add(batch_bytes(&batch)).map_err(|_| Error::LimitExceeded {
+                what: "the memory of the statement in bytes",
+                limit: self.shared.options.memory_bytes_max,
+                hint: "an INSERT is one commit, of which all rows are in memory: insert one range of times after the \
+                       other, or raise memory_bytes_max",
+            })?;
+            gathered.push(batch)
+        })?;
+        let commit = gathered.finish()?;
+        if commit.is_empty() { Ok(0) } else { Ok(self.shared.engine.write(commit, Ack::Durable)?.rows) }
     }
 
     /// Writes the rows of a batch as one commit and tells their number.
@@ -79,6 +108,44 @@ impl Run<'_> {
         let arrays = arrays.collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         RecordBatch::try_new_with_options(schema, arrays, &options).map_err(Error::arrow)
+    }
+}
+
+/// Rows on their way into one commit. Batches are put together before they are grouped: each group names its series.
+struct GatheredRows<'a> {
+    schema: &'a TableSchema,
+    grouped: Vec<SeriesBatch>,
+    pending: Vec<RecordBatch>,
+    pending_rows: usize,
+}
+
+/// Rows that are grouped at a time.
+const ROWS_AT_ONCE: usize = if cfg!(test) { 1024 } else { 64 * 1024 };
+
+impl<'a> GatheredRows<'a> {
+    fn new(schema: &'a TableSchema) -> Self {
+        Self { schema, grouped: Vec::new(), pending: Vec::new(), pending_rows: 0 }
+    }
+
+    fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        self.pending_rows += batch.num_rows();
+        self.pending.push(batch);
+        if self.pending_rows >= ROWS_AT_ONCE { self.group() } else { Ok(()) }
+    }
+
+    fn group(&mut self) -> Result<()> {
+        if let Some(first) = self.pending.first().filter(|_| self.pending_rows > 0) {
+            let rows = concat_batches(&first.schema(), &self.pending).map_err(Error::arrow)?;
+            self.grouped.push(group_rows(self.schema, &rows)?);
+        }
+        self.pending.clear();
+        self.pending_rows = 0;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<SeriesBatch>> {
+        self.group()?;
+        Ok(self.grouped)
     }
 }
 
@@ -132,21 +199,21 @@ fn convert(scalar: Scalar, data_type: &DataType) -> Result<ArrayRef, Scalar> {
 /// Renames and casts the columns of a query to those of the table.
 fn batch_of_query(
     schema: &TableSchema,
-    mut columns: Vec<(String, DataType)>,
+    mut columns: &[(String, DataType)],
     implicit: bool,
     selected: &RecordBatch,
 ) -> Result<RecordBatch> {
     let given = selected.num_columns();
     if implicit && given < columns.len() {
         // Without a list of names the query may leave out the last columns of the table.
-        columns.truncate(given);
+        columns = &columns[..given];
     }
     if given != columns.len() {
         let wanted = columns.len();
         return Err(Error::plan(format!("the query has {given} columns, table '{}' is given {wanted}", schema.name)));
     }
     let options = CastOptions { safe: false, ..CastOptions::default() };
-    let arrays = selected.columns().iter().zip(&columns).map(|(array, (name, data_type))| {
+    let arrays = selected.columns().iter().zip(columns).map(|(array, (name, data_type))| {
         cast_with_options(array, data_type, &options)
             .map_err(|error| Error::execution(format!("column '{name}' of table '{}': {error}", schema.name)))
     });

@@ -11,6 +11,7 @@ mod filled_tables;
 mod insert;
 mod prepared;
 mod query_engine;
+mod row_stream;
 mod schema;
 mod select;
 
@@ -32,6 +33,8 @@ mod prepared_tests;
 mod rollup_tests;
 #[cfg(test)]
 mod series_tests;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;
 

@@ -119,11 +119,6 @@ impl Run<'_> {
         Err(reason)
     }
 
-    /// Runs a query that is part of another statement.
-    pub(super) fn nested_select(&self, query: &Query) -> Result<QueryOutput> {
-        self.select(query, None)
-    }
-
     /// A statement of which only DataFusion may make sense.
     pub(super) fn other(&self, what: &str, sql: &str) -> Result<QueryOutput> {
         let unsupported = Error::Unsupported {
