@@ -71,7 +71,7 @@ pub struct FileWriter {
 
 #[derive(Debug)]
 enum Output {
-    Text(Writer<BufWriter<File>>),
+    Text(Box<Writer<BufWriter<File>>>),
     Parquet(Box<ArrowWriter<BufWriter<File>>>),
 }
 
@@ -99,7 +99,7 @@ impl FileWriter {
                     .build(buffered);
                 // The header is written with the first batch, so that there must be one.
                 writer.write(&RecordBatch::new_empty(schema.clone())).map_err(|error| invalid(error.to_string()))?;
-                Output::Text(writer)
+                Output::Text(Box::new(writer))
             }
             FileFormat::Parquet => {
                 let properties = WriterProperties::builder()

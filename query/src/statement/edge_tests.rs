@@ -281,6 +281,10 @@ fn clock(second: i64) -> String {
     format!("1970-01-01 {:02}:{:02}:{:02}", second / HOUR_S, second / 60 % 60, second % 60)
 }
 
+/// Sum of `w`, rows, sum of `n` and its values.
+#[derive(Debug, Default, PartialEq)]
+struct Sums(i64, i64, i64, i64);
+
 #[test]
 fn sums_of_cut_hours_are_those_of_their_rows() {
     for (name, fixture) in fixtures() {
@@ -294,13 +298,13 @@ fn sums_of_cut_hours_are_those_of_their_rows() {
                     clock(from_s),
                     clock(to_s)
                 );
-                let mut expected: BTreeMap<(i64, bool, Option<String>), (i64, i64, i64, i64)> = BTreeMap::new();
+                let mut expected: BTreeMap<(i64, bool, Option<String>), Sums> = BTreeMap::new();
                 let in_range = |row: &&Row| (from_s * SECOND_NS..to_s * SECOND_NS).contains(&row.time_ns);
                 for row in all.iter().filter(in_range) {
                     let bucket_ns = row.time_ns.div_euclid(width_s * SECOND_NS) * width_s * SECOND_NS;
                     // NULL stands last.
                     let key = (bucket_ns, row.host.is_none(), row.host.clone());
-                    let (sum, count, n_sum, n_count) = expected.entry(key).or_default();
+                    let Sums(sum, count, n_sum, n_count) = expected.entry(key).or_default();
                     (*sum, *count) = (*sum + row.w, *count + 1);
                     (*n_sum, *n_count) = (*n_sum + row.n.unwrap_or(0), *n_count + i64::from(row.n.is_some()));
                 }
@@ -311,7 +315,7 @@ fn sums_of_cut_hours_are_those_of_their_rows() {
                         let (sums, averages) = (integers(batch.column(2)), floats(batch.column(3)));
                         let [n_sums, n_counts, counts] = [4, 5, 6].map(|column| integers(batch.column(column)));
                         for row in 0..batch.num_rows() {
-                            let ((bucket_ns, _, host), (sum, count, n_sum, n_count)) = expected.next().unwrap();
+                            let ((bucket_ns, _, host), Sums(sum, count, n_sum, n_count)) = expected.next().unwrap();
                             assert_eq!((buckets[row], &hosts[row]), (Some(*bucket_ns), host), "{name}: {sql}");
                             assert_eq!((sums[row], counts[row]), (Some(*sum), Some(*count)), "{name}: {sql}");
                             assert_eq!(averages[row], Some(*sum as f64 / *count as f64), "{name}: {sql}");

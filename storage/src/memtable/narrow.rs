@@ -127,7 +127,7 @@ fn distance(value: i64, min: i64) -> u64 {
 /// Whether all distances from `min` are multiples of `UNIT`. A constant, since the processor divides slowly.
 fn are_multiples<const UNIT: i64>(values: &[i64], min: i64) -> bool {
     values.chunks(256).all(|values| {
-        let rest = values.iter().fold(0, |rest, &value| rest | distance(value, min) % UNIT as u64);
+        let rest = values.iter().fold(0, |rest, &value| rest | (distance(value, min) % UNIT as u64));
         rest == 0
     })
 }

@@ -114,7 +114,7 @@ mod tests {
         flush(&engine, &schema, &hosts(&mut (0..100).map(|number| number * 3)));
         flush(&engine, &schema, &[(None, None)]);
         let schema = engine.add_columns(schema.id, &["region".into()], &[]).unwrap();
-        let regions = |number: u32| (number % 3 > 0).then(|| format!("region-{}", number * 7 % 50));
+        let regions = |number: u32| (!number.is_multiple_of(3)).then(|| format!("region-{}", number * 7 % 50));
         let with_region = |(host, _): Tags, number: u32| (host, regions(number));
         let many = hosts(&mut (50..150)).into_iter().zip(0..).map(|(tags, number)| with_region(tags, number));
         flush(&engine, &schema, &many.collect::<Vec<_>>());

@@ -125,7 +125,7 @@ mod tests {
         for (group, len) in [1, 31, 32, 33, 1_023, 1_024, 1_025, 2_500, 2].into_iter().enumerate() {
             groups.extend(std::iter::repeat_n((group % 5) as u32, len));
         }
-        let value = |row: usize| (row % 7 != 0 && row % 1_024 != 1_023).then_some(row as i64 * 3 - 5_000);
+        let value = |row: usize| (!row.is_multiple_of(7) && row % 1_024 != 1_023).then_some(row as i64 * 3 - 5_000);
         for nullable in [false, true] {
             let values = (0..groups.len()).map(|row| if nullable { value(row) } else { Some(row as i64) });
             let integers: Int64Array = values.clone().collect();
