@@ -38,7 +38,7 @@ fn unpack_delta_body(deltas: &PackedDeltas<'_>, len: usize, out: &mut [i64; VECT
         let mut value = base.wrapping_sub(step);
         for (out, lane) in out[..len].iter_mut().zip(lanes) {
             // One addition depends on the value before.
-            value = value.wrapping_add(lane.widen().cast_signed().wrapping_add(step));
+            value = value.wrapping_add(lane.to_u64().cast_signed().wrapping_add(step));
             *out = value;
         }
     });

@@ -41,9 +41,9 @@ fn sum_packed_body(data: &[u8], width: u32, len: usize) -> u128 {
 fn sum_lanes<T: super::lane::Lane>(lanes: &[T]) -> u64 {
     if T::BITS <= 16 {
         // 1024 numbers of 16 bits add up within 32 bits.
-        u64::from(lanes.iter().fold(0u32, |sum, lane| sum.wrapping_add(lane.widen() as u32)))
+        u64::from(lanes.iter().fold(0u32, |sum, lane| sum.wrapping_add(lane.to_u64() as u32)))
     } else {
-        lanes.iter().fold(0u64, |sum, lane| sum.wrapping_add(lane.widen()))
+        lanes.iter().fold(0u64, |sum, lane| sum.wrapping_add(lane.to_u64()))
     }
 }
 
@@ -116,6 +116,6 @@ fn min_max_packed_body(data: &[u8], width: u32, len: usize) -> (u64, u64) {
             min = min.min(lane);
             max = max.max(lane);
         }
-        (min.widen(), max.widen())
+        (min.to_u64(), max.to_u64())
     })
 }

@@ -23,7 +23,7 @@ pub(super) trait Lane: Copy + Default + Ord {
     const MAX: Self;
 
     fn truncate(value: u64) -> Self;
-    fn widen(self) -> u64;
+    fn to_u64(self) -> u64;
     fn shl(self, bits: u32) -> Self;
     fn shr(self, bits: u32) -> Self;
     fn or(self, other: Self) -> Self;
@@ -50,7 +50,7 @@ macro_rules! lane {
                 value as $ty
             }
             #[inline(always)]
-            fn widen(self) -> u64 {
+            fn to_u64(self) -> u64 {
                 self as u64
             }
             #[inline(always)]

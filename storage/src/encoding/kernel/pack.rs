@@ -224,12 +224,12 @@ fn unpack_linear_body(data: &[u8], width: u32, len: usize, base: i64, step: i64,
         let (out, lanes) = (&mut out[..len], &lanes[..len]);
         if step == 0 {
             for (out, lane) in out.iter_mut().zip(lanes) {
-                *out = base.wrapping_add(lane.widen().cast_signed());
+                *out = base.wrapping_add(lane.to_u64().cast_signed());
             }
         } else {
             let mut line = base;
             for (out, lane) in out.iter_mut().zip(lanes) {
-                *out = line.wrapping_add(lane.widen().cast_signed());
+                *out = line.wrapping_add(lane.to_u64().cast_signed());
                 line = line.wrapping_add(step);
             }
         }

@@ -33,7 +33,7 @@ fn lane_at<T: Lane>(data: &[u8], width: u32, index: usize) -> u64 {
     if shift + width > T::BITS {
         number = number.or(T::load(&words[word + 1], lane).shl(T::BITS - shift));
     }
-    number.and(T::low_bits(width)).widen()
+    number.and(T::low_bits(width)).to_u64()
 }
 
 #[cfg(test)]

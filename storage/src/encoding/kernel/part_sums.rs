@@ -42,7 +42,7 @@ fn sum_parts_body(data: &[u8], width: u32, len: usize, cuts: &[usize], out: &mut
         let lanes = unpack_front(data, width, len, last_of(cuts), &mut lanes);
         for (cut, out) in cuts.array_windows().zip(out) {
             let &[start, end] = cut;
-            out.once = lanes[start..end].iter().fold(0u64, |sum, &lane| sum.wrapping_add(Lane::widen(lane)));
+            out.once = lanes[start..end].iter().fold(0u64, |sum, &lane| sum.wrapping_add(Lane::to_u64(lane)));
         }
     });
 }

@@ -105,7 +105,7 @@ pub(super) fn patch_lanes<T: Lane>(lanes: &mut [T], width: u32, patches: &[Patch
         let lane = &mut lanes[usize::from(patch.position)];
         *lane = lane.and(low_bits).or(T::truncate((patch.excess - low).cast_unsigned()).shl(width));
     }
-    Some(bias.widen().cast_signed())
+    Some(bias.to_u64().cast_signed())
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -24,7 +24,7 @@ const TAIL_BYTES: usize = WINDOW + 3 * u64::BITS as usize + WINDOW;
 pub(super) fn pack_sequence<T: Lane>(lanes: &[T], width: u32, out: &mut Vec<u8>) {
     let (mut word, mut used) = (0u64, 0);
     for lane in lanes {
-        let number = lane.widen();
+        let number = lane.to_u64();
         word |= number << used;
         used += width;
         if used >= u64::BITS {
