@@ -11,7 +11,7 @@ use super::bucket_runs::{BucketRun, for_each_run};
 use super::field_filter::{FieldFilter, Selection};
 use super::row_mask::RowMask;
 use super::series_rollups::add_piece;
-use super::states::{ColumnStates, GroupStates, NumberKind, NumberStates};
+use super::states::{ColumnStates, GroupStates, NO_TIMES, NumberKind, NumberStates};
 use super::summaries::{BlockNumbers, SummaryStates};
 use crate::error::{Error, Result};
 use crate::plan::Bucket;
@@ -306,9 +306,6 @@ pub(super) fn add_field(
     }
     Ok(())
 }
-
-/// Of states that read none.
-const NO_TIMES: BlockTimes<'static> = BlockTimes::Regular { start_ns: 0, step_ns: 0 };
 
 /// The times of a block, those of an irregular one copied to `listed`: values and times share the block's buffers.
 fn copied_times<'t>(block: &mut Block<'_>, listed: &'t mut Vec<i64>) -> Result<BlockTimes<'t>> {

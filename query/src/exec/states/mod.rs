@@ -9,7 +9,7 @@ mod rows;
 mod value;
 
 pub(super) use layout::{Layout, StateKind};
-pub(super) use number::{Needs, NumberKind, NumberStates};
+pub(super) use number::{NO_TIMES, Needs, NumberKind, NumberStates};
 #[cfg(feature = "datafusion")]
 pub(crate) use output::bound;
 pub(super) use output::{ColumnStates, GroupStates};

@@ -12,6 +12,9 @@ use super::ends::Ends;
 use crate::exec::row_mask::RowMask;
 use crate::exec::summaries::key_of_float;
 
+/// The times for states that read none.
+pub(crate) const NO_TIMES: BlockTimes<'static> = BlockTimes::Regular { start_ns: 0, step_ns: 0 };
+
 /// How the values of an argument are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NumberKind {

@@ -6,9 +6,8 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
 use lynxstore_storage::encoding::VECTOR_LEN;
-use lynxstore_storage::snapshot::BlockTimes;
 
-use super::number::{NumberKind, NumberStates};
+use super::number::{NO_TIMES, NumberKind, NumberStates};
 use crate::exec::row_mask::RowMask;
 
 /// Rows of one group that must stand together on average for kernels to be worth their calls.
@@ -52,9 +51,6 @@ impl NumberStates {
         });
     }
 }
-
-/// Of states that read none.
-const NO_TIMES: BlockTimes<'static> = BlockTimes::Regular { start_ns: 0, step_ns: 0 };
 
 /// Rows with their groups.
 struct Rows<'a> {
