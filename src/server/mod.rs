@@ -22,6 +22,7 @@ mod run;
 mod sql;
 mod sql_output;
 mod state;
+mod tenant;
 
 pub use options::{Exposure, ServerOptions};
 pub use run::{Server, ServerHandle, serve, shutdown_signal};

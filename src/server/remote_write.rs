@@ -17,13 +17,19 @@ use super::body::{BodyError, discard_body};
 use super::negotiation::{UnsupportedMedia, check_remote_write, is_cross_origin};
 use super::response;
 use super::state::ServerState;
+use super::tenant::Caller;
 use crate::ingest::prometheus::{DecodeError, WriteError, WriteOutcome};
 
 /// Set by Prometheus on repetitions of a request.
 const RETRY_ATTEMPT: &str = "retry-attempt";
 
 /// Handles one request.
-pub(super) async fn write(State(state): State<Arc<ServerState>>, headers: HeaderMap, body: Body) -> Response {
+pub(super) async fn write(
+    State(state): State<Arc<ServerState>>,
+    Caller(tenant): Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     if is_cross_origin(&headers) {
         discard_body(body).await;
         return response::text(StatusCode::FORBIDDEN, "requests from pages of other sites are not accepted");
@@ -46,11 +52,10 @@ pub(super) async fn write(State(state): State<Arc<ServerState>>, headers: Header
             "too many requests wait to be written: try again later",
         );
     };
-    let job_state = Arc::clone(&state);
     let job = move || {
         // Held to the end of the job, also when the client has gone.
         let _permit = permit;
-        job_state.writer.write(&body.bytes, now_ns())
+        tenant.writer.write(&body.bytes, now_ns())
     };
     match tokio::task::spawn_blocking(job).await {
         Ok(result) => answer(&state, result),

@@ -58,7 +58,7 @@ async fn ready(State(state): State<Arc<ServerState>>) -> Response {
 
 async fn metrics(State(state): State<Arc<ServerState>>) -> Response {
     let stats = state.engine.stats();
-    let text = state.metrics.render(&stats, state.writer.cached_series());
+    let text = state.metrics.render(&stats, state.tenant.writer.cached_series());
     ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
 }
 

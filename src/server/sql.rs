@@ -19,6 +19,7 @@ use super::remote_write::body_status;
 use super::response::json_error;
 use super::sql_output::{chunks, route_name};
 use super::state::ServerState;
+use super::tenant::{Caller, Tenant};
 use crate::error::{Error, ErrorKind};
 
 /// Parameters of the address.
@@ -38,6 +39,7 @@ struct SqlBody {
 /// `GET`: the statement is the parameter `q`.
 pub(super) async fn get(
     State(state): State<Arc<ServerState>>,
+    Caller(tenant): Caller,
     Query(parameters): Query<SqlParameters>,
     headers: HeaderMap,
 ) -> Response {
@@ -52,12 +54,13 @@ pub(super) async fn get(
             "GET runs statements that only read (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN): send this one by POST",
         );
     }
-    run(state, sql, parameters.format.as_deref(), &headers).await
+    run(state, tenant, sql, parameters.format.as_deref(), &headers).await
 }
 
 /// `POST`: the statement is the body, as text, or as JSON when its content type says so.
 pub(super) async fn post(
     State(state): State<Arc<ServerState>>,
+    Caller(tenant): Caller,
     Query(parameters): Query<SqlParameters>,
     headers: HeaderMap,
     body: Body,
@@ -73,7 +76,7 @@ pub(super) async fn post(
         Ok(sql) => sql,
         Err(message) => return invalid(&message),
     };
-    run(state, sql, parameters.format.as_deref(), &headers).await
+    run(state, tenant, sql, parameters.format.as_deref(), &headers).await
 }
 
 fn statement(headers: &HeaderMap, body: &[u8]) -> Result<String, String> {
@@ -110,7 +113,13 @@ fn only_reads(sql: &str) -> bool {
     READING.iter().any(|word| rest[..end].eq_ignore_ascii_case(word))
 }
 
-async fn run(state: Arc<ServerState>, sql: String, format: Option<&str>, headers: &HeaderMap) -> Response {
+async fn run(
+    state: Arc<ServerState>,
+    tenant: Arc<Tenant>,
+    sql: String,
+    format: Option<&str>,
+    headers: &HeaderMap,
+) -> Response {
     if is_cross_origin(headers) {
         let message = "requests from pages of other sites are not accepted";
         return json_error(StatusCode::FORBIDDEN, "forbidden", message);
@@ -124,12 +133,12 @@ async fn run(state: Arc<ServerState>, sql: String, format: Option<&str>, headers
         return json_error(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
     };
     let cancel = CancelOnDrop(Cancellation::new());
-    let (job_state, cancellation) = (Arc::clone(&state), cancel.0.clone());
+    let cancellation = cancel.0.clone();
     let job = move || {
         // Held to the end of the job, also when the client has gone.
         let _permit = permit;
         let start = Instant::now();
-        let output = job_state.query.execute_with(&sql, &[], &cancellation)?;
+        let output = tenant.query.execute_with(&sql, &[], &cancellation)?;
         Ok::<_, Error>((output, start.elapsed().as_secs_f64()))
     };
     match tokio::time::timeout(state.options.statement_time_max, tokio::task::spawn_blocking(job)).await {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use lynxstore_query::{FileAccess, QueryEngine, QueryOptions, SqlLimits};
+use lynxstore_query::{FileAccess, QueryOptions, SqlLimits};
 use lynxstore_storage::engine::Engine;
 
 use super::body::BodyReader;
@@ -11,17 +11,16 @@ use super::gate::Gate;
 use super::log_limit::LogLimit;
 use super::metrics::Metrics;
 use super::options::ServerOptions;
+use super::tenant::Tenant;
 use crate::database::Database;
-use crate::ingest::prometheus::RemoteWriter;
 
 /// The state of a server.
 #[derive(Debug)]
 pub(super) struct ServerState {
     pub(super) options: ServerOptions,
     pub(super) engine: Arc<Engine>,
-    /// Runs statements from the network: no files, bounded results.
-    pub(super) query: QueryEngine,
-    pub(super) writer: RemoteWriter<Arc<Engine>>,
+    /// Whom all requests act for.
+    pub(super) tenant: Arc<Tenant>,
     pub(super) write_gate: Gate,
     pub(super) sql_gate: Gate,
     pub(super) bodies: BodyReader,
@@ -40,17 +39,10 @@ impl ServerState {
             sql: SqlLimits { bytes_max: options.sql_bytes_max, ..database.query_options().sql },
             ..database.query_options().clone()
         };
-        let namespace = query.namespace.clone();
         let engine = Arc::clone(database.engine());
         let gate = |slots| Gate::new(slots, options.waiting_max, options.wait_max);
         Self {
-            query: QueryEngine::new(Arc::clone(&engine), query),
-            writer: RemoteWriter::new(
-                Arc::clone(&engine),
-                namespace,
-                options.remote_write.clone(),
-                options.series_cache_bytes_max,
-            ),
+            tenant: Arc::new(Tenant::new(&engine, query, &options)),
             write_gate: gate(options.writes_max),
             sql_gate: gate(options.statements_max),
             bodies: BodyReader::new(options.body_bytes_in_flight_max, options.body_timeout),

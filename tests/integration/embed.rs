@@ -132,8 +132,12 @@ fn the_async_facade_gives_the_same_answers() {
     runtime.block_on(async {
         let receipt = database.write_async("cpu", cpu_batch("a", &[1, 2], &[1.0, 3.0]), Ack::Durable).await.unwrap();
         assert_eq!(receipt.rows, 2);
-        // A join goes to DataFusion, which has a runtime of its own below this one.
-        for sql in ["SELECT avg(usage) FROM cpu", "SELECT avg(x.usage) FROM cpu x JOIN cpu y ON x.time = y.time"] {
+        let mut statements = vec!["SELECT avg(usage) FROM cpu"];
+        if cfg!(feature = "datafusion") {
+            // DataFusion has a runtime of its own below this one.
+            statements.push("SELECT avg(x.usage) FROM cpu x JOIN cpu y ON x.time = y.time");
+        }
+        for sql in statements {
             let output = database.query_async(sql).await.unwrap();
             assert_eq!(output.batches[0].column(0).as_primitive::<Float64Type>().value(0), 2.0, "{sql}");
         }

@@ -12,6 +12,7 @@ mod kill9;
 mod nab;
 mod prometheus;
 mod server;
+#[cfg(feature = "datafusion")]
 mod slt;
 mod support;
 mod tidy;
