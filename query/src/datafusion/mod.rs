@@ -28,7 +28,9 @@ mod run;
 mod runtime;
 mod scan_exec;
 mod scan_metrics;
+mod scan_ordering;
 mod scan_source;
+mod scan_statistics;
 mod series_aggregate;
 mod served_query;
 mod served_table;
@@ -37,6 +39,8 @@ mod summary_aggregate;
 mod table;
 mod time_bucket;
 
+#[cfg(test)]
+mod scan_tests;
 #[cfg(test)]
 mod served_tests;
 #[cfg(test)]

@@ -1,18 +1,17 @@
 //! The leaf of a plan: reads the series of one table as record batches.
 //!
-//! Partitions are disjoint ranges of series in key order. Within a series rows are in time order, but that is not
-//! claimed as an ordering: a partition holds many series.
+//! Partitions are disjoint ranges of series in key order, so that each is sorted by tags and time; see `scan_ordering`.
 
 use std::fmt::{self, Formatter};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions, SchedulingType,
 };
@@ -23,7 +22,9 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Par
 use futures::StreamExt;
 
 use super::scan_metrics::ScanMetrics;
+use super::scan_ordering::equivalences;
 use super::scan_source::ScanSource;
+use super::scan_statistics::statistics;
 
 /// Batches that a partition may be ahead of its consumer.
 const BATCHES_AHEAD: usize = 2;
@@ -37,27 +38,62 @@ pub(super) struct SeriesScanExec {
     /// The filters that the scan applies, in words.
     filters: Arc<str>,
     properties: Arc<PlanProperties>,
+    /// Of all partitions, once somebody asked.
+    statistics: OnceLock<Arc<Statistics>>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl SeriesScanExec {
-    pub(super) fn new(source: ScanSource, target_partitions: usize, fetch: Option<usize>, filters: String) -> Self {
+    pub(super) fn new(
+        source: ScanSource,
+        target_partitions: usize,
+        fetch: Option<usize>,
+        filters: String,
+    ) -> Result<Self> {
         let partitions = source.partitions(target_partitions);
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&source.schema)),
+            equivalences(&source)?,
             Partitioning::UnknownPartitioning(partitions.len()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         )
         .with_scheduling_type(SchedulingType::Cooperative);
-        Self {
+        Ok(Self {
             source: Arc::new(source),
             partitions: Arc::new(partitions),
             fetch,
             filters: filters.into(),
             properties: Arc::new(properties),
+            statistics: OnceLock::new(),
             metrics: ExecutionPlanMetricsSet::new(),
-        }
+        })
+    }
+
+    /// The same scan in one partition, whose order is that of all rows.
+    pub(super) fn in_one_partition(&self) -> Self {
+        let properties =
+            PlanProperties::clone(&self.properties).with_partitioning(Partitioning::UnknownPartitioning(1));
+        let partitions = Arc::new(std::iter::once(0..self.source.series.len()).collect());
+        let (statistics, metrics) = (OnceLock::new(), ExecutionPlanMetricsSet::new());
+        Self { partitions, properties: Arc::new(properties), statistics, metrics, ..self.clone() }
+    }
+
+    fn statistics_of_all(&self) -> &Arc<Statistics> {
+        self.statistics.get_or_init(|| {
+            let all = 0..self.source.series.len();
+            if self.partitions.len() == 1 {
+                return Arc::new(statistics(&self.source, all, self.fetch));
+            }
+            let mut statistics = statistics(&self.source, all, None);
+            if let Some(fetch) = self.fetch
+                && statistics.num_rows.get_value().is_none_or(|rows| *rows > fetch)
+            {
+                // Each partition stops by itself: how many rows come is not known.
+                statistics = statistics.to_inexact();
+                statistics.num_rows = Precision::Inexact(fetch);
+            }
+            Arc::new(statistics)
+        })
     }
 }
 
@@ -76,7 +112,14 @@ impl DisplayAs for SeriesScanExec {
                 }
                 let sources = self.source.series.sources();
                 let (used, all) = (sources.segments, sources.table_segments);
-                write!(f, ", segments={used} of {all}, rows_in_memory={}", sources.memory_rows)
+                write!(f, ", segments={used} of {all}, rows_in_memory={}", sources.memory_rows)?;
+                if let Some(order) = self.properties.output_ordering() {
+                    write!(f, ", order=[{order}]")?;
+                }
+                match self.statistics_of_all().num_rows {
+                    Precision::Exact(rows) => write!(f, ", rows={rows}"),
+                    _ => Ok(()),
+                }
             }
             DisplayFormatType::TreeRender => {
                 writeln!(f, "table={}", schema.name)?;
@@ -144,17 +187,15 @@ impl ExecutionPlan for SeriesScanExec {
     }
 
     fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        let mut statistics = Statistics::new_unknown(&self.source.schema);
-        // Duplicates are still in the estimate, and so are rows outside the time range.
-        if args.partition().is_none() {
-            let rows = usize::try_from(self.source.row_count_estimate).unwrap_or(usize::MAX);
-            statistics.num_rows = Precision::Inexact(self.fetch.map_or(rows, |fetch| rows.min(fetch)));
-        }
-        Ok(Arc::new(statistics))
+        Ok(match args.partition() {
+            None => Arc::clone(self.statistics_of_all()),
+            Some(partition) => Arc::new(statistics(&self.source, self.partitions[partition].clone(), self.fetch)),
+        })
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
-        Some(Arc::new(Self { fetch: limit, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }))
+        let (statistics, metrics) = (OnceLock::new(), ExecutionPlanMetricsSet::new());
+        Some(Arc::new(Self { fetch: limit, statistics, metrics, ..self.clone() }))
     }
 
     fn fetch(&self) -> Option<usize> {

@@ -107,6 +107,6 @@ impl TableProvider for SeriesTable {
         let target_partitions = session.config().target_partitions();
         // A limit counts rows after every filter, so it is the scan's own only when it applies them all.
         let fetch = limit.filter(|_| is_exact);
-        Ok(Arc::new(SeriesScanExec::new(source, target_partitions, fetch, applied.join(", "))))
+        Ok(Arc::new(SeriesScanExec::new(source, target_partitions, fetch, applied.join(", "))?))
     }
 }

@@ -60,7 +60,8 @@ pub(super) fn fixture() -> Fixture {
     Fixture { dir, engine, options }
 }
 
-fn write_cpu(engine: &Engine, rows: Range<usize>) {
+/// Writes rows of all hosts, which are those that such rows always are.
+pub(super) fn write_cpu(engine: &Engine, rows: Range<usize>) {
     let all: Vec<(usize, usize)> = rows.flat_map(|row| (0..HOSTS).map(move |host| (row, host))).collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
         (

@@ -9,6 +9,9 @@ mod counters;
 mod deletes;
 mod filter;
 mod index;
+mod known_rows;
+#[cfg(test)]
+mod known_rows_tests;
 mod last_rows;
 mod merge;
 mod merge_run;
@@ -31,6 +34,7 @@ mod widen;
 pub use block::{Block, BlockTimes, BlockValues};
 pub use counters::ScanCounters;
 pub use filter::{TagFilter, TagPredicate, TagTerm};
+pub use known_rows::KnownRows;
 pub use last_rows::{LastRows, ValueSource};
 pub use rollup_piece::{RollupPiece, ValueCounts};
 pub use rollup_use::{RollupNeeds, RollupUse, TimeCuts};

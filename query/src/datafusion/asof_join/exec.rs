@@ -1,4 +1,5 @@
-//! The physical operator of an ASOF join: asks for both sides sorted by keys and time, a partition of the keys at a time.
+//! The physical operator of an ASOF join: asks for both sides sorted by keys and time, as a whole where a side comes in that
+//! order, else a partition of the keys at a time. The rows of the left side keep their order.
 
 use std::fmt::{self, Formatter};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::condition::{Direction, Distance};
+use super::input_order::in_order;
 use super::merge::Merge;
 use super::node::AsofKind;
 
@@ -40,6 +42,15 @@ pub(super) struct AsofSpec {
     pub(super) kind: AsofKind,
 }
 
+/// How the rows of both sides are spread over partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spread {
+    /// By a hash of the keys.
+    ByKeys,
+    /// There is one partition.
+    Whole,
+}
+
 /// The operator.
 #[derive(Debug, Clone)]
 pub(super) struct AsofJoinExec {
@@ -49,18 +60,37 @@ pub(super) struct AsofJoinExec {
     schema: SchemaRef,
     left_order: LexOrdering,
     right_order: LexOrdering,
+    spread: Spread,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl AsofJoinExec {
-    pub(super) fn new(
+    /// Plans the join of two sides, as they are before anything is partitioned or sorted.
+    pub(super) fn plan(
         left: Arc<dyn ExecutionPlan>,
         right: Arc<dyn ExecutionPlan>,
-        spec: impl Into<Arc<AsofSpec>>,
+        spec: AsofSpec,
         schema: SchemaRef,
     ) -> Result<Self> {
-        let spec = spec.into();
+        let spread = if spec.keys.is_empty() { Spread::Whole } else { Spread::ByKeys };
+        let join = Self::new(left, right, Arc::new(spec), schema, spread)?;
+        let sides = [in_order(&join.left, &join.left_order)?, in_order(&join.right, &join.right_order)?];
+        if sides.iter().all(Option::is_none) {
+            return Ok(join);
+        }
+        let [left, right] = sides;
+        let (left, right) = (left.unwrap_or(join.left), right.unwrap_or(join.right));
+        Self::new(left, right, join.spec, join.schema, Spread::Whole)
+    }
+
+    fn new(
+        left: Arc<dyn ExecutionPlan>,
+        right: Arc<dyn ExecutionPlan>,
+        spec: Arc<AsofSpec>,
+        schema: SchemaRef,
+        spread: Spread,
+    ) -> Result<Self> {
         let order = |keys: Vec<&Arc<dyn PhysicalExpr>>, time: &Arc<dyn PhysicalExpr>| {
             let keys = keys.into_iter().chain([time]);
             LexOrdering::new(keys.map(|expr| PhysicalSortExpr::new(Arc::clone(expr), ORDER)))
@@ -70,9 +100,10 @@ impl AsofJoinExec {
         let (Some(left_order), Some(right_order)) = (left_order, right_order) else {
             return plan_err!("an ASOF JOIN has no order");
         };
+        let left_orders = left.equivalence_properties().oeq_class().iter().cloned();
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&schema)),
-            // The columns of the left side come first, so its partitioning holds as it is.
+            // The columns of the left side come first, so its orders and its partitioning hold as they are.
+            EquivalenceProperties::new_with_orderings(Arc::clone(&schema), left_orders),
             left.output_partitioning().clone(),
             EmissionType::Incremental,
             Boundedness::Bounded,
@@ -84,6 +115,7 @@ impl AsofJoinExec {
             schema,
             left_order,
             right_order,
+            spread,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
@@ -121,7 +153,7 @@ impl ExecutionPlan for AsofJoinExec {
     }
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
-        if self.spec.keys.is_empty() {
+        if self.spread == Spread::Whole {
             return InputDistributionRequirements::new(vec![
                 Distribution::SinglePartition,
                 Distribution::SinglePartition,
@@ -141,6 +173,10 @@ impl ExecutionPlan for AsofJoinExec {
         ]
     }
 
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true, false]
+    }
+
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
         vec![&self.left, &self.right]
     }
@@ -153,7 +189,7 @@ impl ExecutionPlan for AsofJoinExec {
         let Ok([left, right]) = <[Arc<dyn ExecutionPlan>; 2]>::try_from(children) else {
             return plan_err!("an ASOF JOIN has two sides");
         };
-        Ok(Arc::new(Self::new(left, right, Arc::clone(&self.spec), Arc::clone(&self.schema))?))
+        Ok(Arc::new(Self::new(left, right, Arc::clone(&self.spec), Arc::clone(&self.schema), self.spread)?))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {

@@ -2,10 +2,12 @@
 //!
 //! `syntax` puts such a join into a place where DataFusion asks for an extension, `relation` plans it there, with the
 //! condition taken apart by `condition`. `node` is the logical operator, `pushdown` moves filters below it, `exec` and
-//! `merge` run it: both sides arrive sorted by keys and time, and are merged in one pass.
+//! `merge` run it: both sides arrive sorted by keys and time, and are merged in one pass. `input_order` finds sides that
+//! need no sort for that.
 
 mod condition;
 mod exec;
+mod input_order;
 mod merge;
 mod node;
 mod pushdown;

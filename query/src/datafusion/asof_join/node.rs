@@ -161,6 +161,6 @@ impl ExtensionPlanner for AsofPlanner {
             kind: join.kind,
         };
         let schema = Arc::clone(join.schema.inner());
-        Ok(Some(Arc::new(AsofJoinExec::new(Arc::clone(left), Arc::clone(right), spec, schema)?)))
+        Ok(Some(Arc::new(AsofJoinExec::plan(Arc::clone(left), Arc::clone(right), spec, schema)?)))
     }
 }
