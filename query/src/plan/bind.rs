@@ -291,10 +291,17 @@ impl<'a> Binder<'a> {
         negated: bool,
         ignore_case: bool,
     ) -> Result<Expr> {
-        let (value, pattern) = (self.bind(expr)?, self.bind(pattern)?);
-        if !is_text(&value.data_type()) || pattern.data_type() != DataType::Utf8 {
-            return Err(Error::plan(format!("LIKE compares text, but {expr} is {}", value.data_type())));
+        let (value, bound) = (self.bind(expr)?, self.bind(pattern)?);
+        let is_null = |side: &Expr| side.data_type() == DataType::Null;
+        for (written, side) in [(expr, &value), (pattern, &bound)] {
+            if !is_text(&side.data_type()) && !is_null(side) {
+                return Err(Error::plan(format!("LIKE compares text, but {written} is {}", side.data_type())));
+            }
         }
+        if is_null(&value) || is_null(&bound) {
+            return Ok(Expr::Literal(Scalar::Null, DataType::Boolean));
+        }
+        let pattern = bound;
         Ok(Expr::Like { expr: Box::new(value), pattern: Box::new(pattern), negated, ignore_case })
     }
 

@@ -169,7 +169,9 @@ impl Expressions<'_> {
             7 => self.time_condition(),
             8 => {
                 let not = self.random.pick(&["", "NOT "]);
-                format!("{} {not}LIKE {}", self.text(below), self.random.pick(&["'%a%'", "'h_'", "''", "'%'", "'Z%'"]))
+                let pattern =
+                    self.random.pick(&["'%a%'", "'h_'", "''", "'%'", "'Z%'", "NULL", "s", "host", "'h' || region"]);
+                format!("{} {not}LIKE {pattern}", self.text(below))
             }
             9 => {
                 let column = self.random.pick(&["i", "e", "f", "g", "u", "b", "s", "host", "region", "x", "w"]);
@@ -210,7 +212,7 @@ impl Expressions<'_> {
             3 => format!("{tag} NOT IN ('{value}', 'h2')"),
             4 => format!("{tag} IS {}NULL", self.random.pick(&["", "NOT "])),
             5 => format!("({tag} = '{value}' OR {tag} IS NULL)"),
-            6 => format!("{tag} LIKE 'h1%'"),
+            6 => format!("{tag} LIKE {}", self.random.pick(&["'h1%'", "NULL", "host", "region", "s"])),
             _ => format!("upper({tag}) > 'H2'"),
         }
     }
