@@ -18,6 +18,8 @@ mod select;
 #[cfg(test)]
 mod analyze_tests;
 #[cfg(test)]
+mod cancellation_tests;
+#[cfg(test)]
 #[cfg(feature = "datafusion")]
 mod counter_tests;
 #[cfg(test)]
