@@ -21,6 +21,7 @@ use sqlparser::ast::{Query, Statement as SqlStatement};
 use super::aggregate_calls::SeriesColumns;
 use super::asof_join::nest_asof_joins;
 use super::error::{OUT_OF_MEMORY, OUT_OF_SPILL_SPACE, from_datafusion};
+use super::json::unions_as_text;
 use super::names::settle_names;
 use super::runtime::drive;
 use super::served_query::{ServedQueries, serve_subqueries};
@@ -311,7 +312,7 @@ impl Planner {
             let values: Vec<ScalarValue> = self.params.iter().map(scalar_value).collect();
             plan.with_param_values(ParamValues::from(values)).map_err(from_datafusion)?
         };
-        Ok((state, plan))
+        Ok((state, unions_as_text(plan).map_err(from_datafusion)?))
     }
 
     /// The statement with its names settled and its subqueries served.

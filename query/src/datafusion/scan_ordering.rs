@@ -14,31 +14,21 @@ use lynxstore_storage::snapshot::TagValues;
 
 use super::scan_source::{ScanColumn, ScanSource};
 
-/// A column by which rows are sorted.
-struct Key {
-    column: Arc<dyn PhysicalExpr>,
-    has_nulls: bool,
-}
-
-impl Key {
-    fn sorted(&self, options: SortOptions) -> PhysicalSortExpr {
-        PhysicalSortExpr::new(Arc::clone(&self.column), options)
-    }
-}
-
-/// The orders and constants of the rows of a scan.
+/// The order and constants of the rows of a scan.
 pub(super) fn equivalences(source: &ScanSource) -> Result<EquivalenceProperties> {
     let (keys, constants) = keys(source);
-    // Without NULLs both ways to place them hold, and which one is asked for is not ours to say.
-    let nulls_last = keys.iter().map(|key| key.sorted(SortOptions { descending: false, nulls_first: key.has_nulls }));
-    let nulls_first = keys.iter().map(|key| key.sorted(SortOptions { descending: false, nulls_first: true }));
-    let orders = [nulls_last.collect::<Vec<_>>(), nulls_first.collect()];
-    let mut properties = EquivalenceProperties::new_with_orderings(Arc::clone(&source.schema), orders);
+    let mut properties = EquivalenceProperties::new_with_orderings(Arc::clone(&source.schema), [keys]);
     properties.add_constants(constants)?;
     Ok(properties)
 }
 
-fn keys(source: &ScanSource) -> (Vec<Key>, Vec<ConstExpr>) {
+/// An ascending sort key. Where there is no NULL both ways to place them hold: the one of a plain `ORDER BY` is told. Telling
+/// both was rejected: DataFusion drops a sort for the one and then finds, by the other, that its plan does not hold.
+fn key(column: Arc<dyn PhysicalExpr>, has_nulls: bool) -> PhysicalSortExpr {
+    PhysicalSortExpr::new(column, SortOptions { descending: false, nulls_first: has_nulls })
+}
+
+fn keys(source: &ScanSource) -> (Vec<PhysicalSortExpr>, Vec<ConstExpr>) {
     let (mut keys, mut constants) = (Vec::new(), Vec::new());
     let position_of = |wanted| source.columns.iter().position(|column| *column == wanted);
     let column = |position: usize| -> Arc<dyn PhysicalExpr> {
@@ -63,7 +53,7 @@ fn keys(source: &ScanSource) -> (Vec<Key>, Vec<ConstExpr>) {
                 constants.extend(position.map(constant));
             }
             Some(position) if is_gapless => {
-                keys.push(Key { column: column(position), has_nulls: values.indices.contains(&TagValues::NULL) });
+                keys.push(key(column(position), values.indices.contains(&TagValues::NULL)));
             }
             Some(_) => {}
             // What comes behind a tag that is not there is in the order of nothing that is.
@@ -71,7 +61,7 @@ fn keys(source: &ScanSource) -> (Vec<Key>, Vec<ConstExpr>) {
         }
     }
     if let Some(position) = position_of(ScanColumn::Time).filter(|_| is_gapless) {
-        keys.push(Key { column: column(position), has_nulls: false });
+        keys.push(key(column(position), false));
     }
     (keys, constants)
 }

@@ -1,6 +1,9 @@
 //! What scans say of their rows is used, and the answers are those of the rows.
 
-use super::test_fixture::{Fixture, fixture, write_cpu};
+use std::sync::Arc;
+
+use super::test_fixture::{Fixture, fixture, lines, write_cpu};
+use crate::{QueryEngine, QueryOptions};
 
 /// Whether the plan of a statement has an operator.
 fn has(fixture: &Fixture, sql: &str, operator: &str) -> bool {
@@ -94,10 +97,28 @@ fn windows_over_series_need_no_sort() {
     assert_eq!(fixture.one(sql), "29990");
 }
 
+/// The whole engine: ASOF joins are syntax that its parser knows.
+fn query(fixture: &Fixture) -> QueryEngine {
+    QueryEngine::new(Arc::clone(&fixture.engine), QueryOptions { threads: 2, ..QueryOptions::default() })
+}
+
+fn text(query: &QueryEngine, sql: &str) -> Vec<String> {
+    lines(&query.execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}")).batches)
+}
+
+fn one(query: &QueryEngine, sql: &str) -> String {
+    text(query, sql).join(";")
+}
+
+fn explain(query: &QueryEngine, sql: &str) -> String {
+    text(query, &format!("EXPLAIN {sql}")).join("\n")
+}
+
 #[test]
 fn an_asof_join_sorts_only_what_comes_in_another_order() {
     let fixture = fixture();
-    let sorts = |sql: &str| fixture.explain(sql).matches("SortExec").count();
+    let query = query(&fixture);
+    let sorts = |sql: &str| explain(&query, sql).matches("SortExec").count();
     let join = |condition: &str| {
         format!(
             "select count(*), sum(c.usage), max(h.\"Owner\") from cpu c asof join \"Hosts\" h on c.host = h.host \
@@ -105,29 +126,30 @@ fn an_asof_join_sorts_only_what_comes_in_another_order() {
         )
     };
     let (one_region, all) = (join("c.region = 'us'"), join("true"));
-    assert_eq!(sorts(&one_region), 0, "{}", fixture.explain(&one_region));
-    assert_eq!(fixture.one(&one_region), "3000,44988000,ann");
+    assert_eq!(sorts(&one_region), 0, "{}", explain(&query, &one_region));
+    assert_eq!(one(&query, &one_region), "3000,44988000,ann");
     // Two tags order the rows of cpu, so those of a host are not in the order of time as far as is known.
-    assert_eq!(sorts(&all), 1, "{}", fixture.explain(&all));
-    assert_eq!(fixture.one(&all), "6000,89979000,bob");
+    assert_eq!(sorts(&all), 1, "{}", explain(&query, &all));
+    assert_eq!(one(&query, &all), "6000,89979000,bob");
     // A filter that stays above the scan, and rows that are late and doubled.
     let filtered = join("c.region = 'us' and c.usage % 2 = 1");
     write_cpu(&fixture.engine, 700..2_200);
-    assert_eq!(sorts(&filtered), 0, "{}", fixture.explain(&filtered));
-    assert_eq!(fixture.one(&filtered), "3000,44988000,ann");
+    assert_eq!(sorts(&filtered), 0, "{}", explain(&query, &filtered));
+    assert_eq!(one(&query, &filtered), "3000,44988000,ann");
     // Without keys there is one order, that of time, which only one series has.
     let by_time = "select count(*) from (select * from cpu where host = 'host_1') c asof join (select * from cpu where \
                    host = 'host_2') d on c.time >= d.time";
-    assert_eq!(sorts(by_time), 0, "{}", fixture.explain(by_time));
-    assert_eq!(fixture.one(by_time), "3000");
+    assert_eq!(sorts(by_time), 0, "{}", explain(&query, by_time));
+    assert_eq!(one(&query, by_time), "3000");
 }
 
 #[test]
 fn the_left_side_of_an_asof_join_keeps_its_order() {
     let fixture = fixture();
+    let query = query(&fixture);
     let sql = "select c.host, c.time from (select * from cpu where region = 'us') c asof join \"Hosts\" h \
                on c.host = h.host and c.time >= h.time order by c.host, c.time";
-    assert!(!has(&fixture, sql, "SortExec"), "{}", fixture.explain(sql));
-    let rows = fixture.text(sql);
+    assert!(!explain(&query, sql).contains("SortExec"), "{}", explain(&query, sql));
+    let rows = text(&query, sql);
     assert!(rows.len() == 3_000 && rows.is_sorted());
 }

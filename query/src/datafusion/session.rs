@@ -7,6 +7,7 @@ use datafusion::execution::context::SessionContext;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::SessionConfig;
 use lynxstore_storage::snapshot::Snapshot;
 
@@ -16,6 +17,7 @@ use super::catalog::{CATALOG, SnapshotCatalog};
 use super::error::from_datafusion;
 use super::extreme::Extreme;
 use super::first_last::{End, FirstLast};
+use super::json;
 use super::lttb::Lttb;
 use super::memory_pool::AccountPool;
 use super::moving_avg::MovingAvg;
@@ -36,7 +38,7 @@ static TEMPLATE: LazyLock<SessionState> = LazyLock::new(|| {
     let mut state = SessionStateBuilder::new()
         .with_default_features()
         .with_relation_planners(vec![Arc::new(AsofRelations)])
-        .with_optimizer_rule(Arc::new(PushFilterBelowAsof))
+        .with_optimizer_rules(optimizer_rules())
         .with_query_planner(Arc::new(AsofPlanner))
         .build();
     let ends = [End::First, End::Last].map(|end| AggregateUDF::from(FirstLast::new(end)));
@@ -48,10 +50,20 @@ static TEMPLATE: LazyLock<SessionState> = LazyLock::new(|| {
         .into_iter()
         .all(|function| state.register_udf(Arc::new(ScalarUDF::from(function))).is_ok())
         && aggregates.all(|aggregate| state.register_udaf(Arc::new(aggregate)).is_ok())
-        && state.register_udwf(Arc::new(WindowUDF::from(MovingAvg::new()))).is_ok();
+        && state.register_udwf(Arc::new(WindowUDF::from(MovingAvg::new()))).is_ok()
+        && json::register(&mut state).is_ok();
     assert!(is_registered, "a session state takes every function");
     state
 });
+
+/// DataFusion's rules with ours behind the one that moves filters: later ones put projections between a filter and a join
+/// that only ours knows, and the filter would stay above it.
+fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    let push_down = rules.iter().position(|rule| rule.name() == "push_down_filter");
+    rules.insert(push_down.map_or(rules.len(), |position| position + 1), Arc::new(PushFilterBelowAsof));
+    rules
+}
 
 /// A session over a snapshot.
 pub(super) fn session(snapshot: Snapshot, options: &RunOptions, served: ServedQueries) -> Result<SessionContext> {

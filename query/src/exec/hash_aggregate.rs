@@ -79,7 +79,7 @@ pub(crate) fn aggregate(
     let mut parts = parts.into_iter();
     let Some(mut groups) = parts.next() else { return Err(Error::execution("a grouping has no part")) };
     context.timed(Step::Merge, || parts.try_for_each(|part| groups.merge(&part, context)))?;
-    context.timed(Step::Finish, || groups.finish())
+    context.timed(Step::Finish, || groups.finish(context))
 }
 
 impl<'a> HashGroups<'a> {
@@ -178,10 +178,12 @@ impl<'a> HashGroups<'a> {
         self.account()
     }
 
-    fn finish(self) -> Result<GroupColumns> {
+    fn finish(self, context: &ExecContext<'_>) -> Result<GroupColumns> {
         let count = self.len();
+        context.cancellation.check()?;
         let mut columns = self.table.as_ref().map_or_else(|| Ok(Vec::new()), KeyTable::columns)?;
         for ((column, key), values) in columns.iter_mut().zip(self.keys).zip(self.tag_values) {
+            context.cancellation.check()?;
             if is_tag(key) {
                 let values = values.unwrap_or_else(|| Arc::new(StringArray::new_null(0)));
                 let codes = column.as_primitive::<Int32Type>().clone();
@@ -202,8 +204,13 @@ pub(crate) fn distinct(columns: &[ArrayRef], rows: usize, context: &ExecContext<
         columns.iter().enumerate().map(|(index, column)| Expr::Column(index, column.data_type().clone())).collect();
     let layout = Layout::new(&[]);
     let mut groups = HashGroups::new(&keys, &layout, context)?;
-    groups.add(columns, rows, None)?;
-    groups.finish()
+    for start in (0..rows).step_by(GROUPS_AT_ONCE) {
+        context.cancellation.check()?;
+        let len = GROUPS_AT_ONCE.min(rows - start);
+        let part: Vec<ArrayRef> = columns.iter().map(|column| column.slice(start, len)).collect();
+        groups.add(&part, len, None)?;
+    }
+    groups.finish(context)
 }
 
 /// Whether a key is a tag column as it comes from the scan.

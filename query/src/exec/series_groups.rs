@@ -58,6 +58,9 @@ pub(crate) enum GroupOrder {
 /// Values of all columns together from which on threads make them.
 const VALUES_FOR_THREADS_MIN: usize = if cfg!(test) { 64 } else { 1 << 14 };
 
+/// Groups that are merged between two looks at the token.
+const GROUPS_AT_ONCE: usize = 1 << 15;
+
 impl SeriesGroups {
     /// Puts the parts of all threads together.
     pub(super) fn new(
@@ -92,7 +95,9 @@ impl SeriesGroups {
             SeriesKeyPart::Tag(tag) => self.tags.column(*tag, places.iter().map(|place| place.group)),
             SeriesKeyPart::Bucket => bucket_column(grouping.bucket, places.iter().map(|place| place.ordinal)),
         };
+        context.cancellation.check()?;
         let mut columns: Vec<ArrayRef> = grouping.keys.iter().map(key_column).collect();
+        context.cancellation.check()?;
         // Per part its states in the order of the places, and per place where to find it among them.
         let mut states: Vec<Vec<u32>> = vec![Vec::new(); self.parts.len()];
         let mut picks = Vec::with_capacity(places.len());
@@ -102,6 +107,7 @@ impl SeriesGroups {
             states.push(place.state);
         }
         let finish = |output: usize| {
+            context.cancellation.check()?;
             let parts = self.parts.iter().zip(&states);
             let parts: Vec<ArrayRef> =
                 parts.map(|(part, states)| part.states.finish_one(&grouping.layout.outputs[output], states)).collect();
@@ -192,9 +198,11 @@ fn merge(layout: &Layout, parts: Vec<GroupPart>, context: &ExecContext<'_>) -> R
     let mut memory = context.memory.holder();
     // What a part takes is given back when it is merged.
     for GroupPart { groups: part_groups, states, memory: _part_memory } in parts {
-        context.cancellation.check()?;
         let mut pairs = Vec::with_capacity(part_groups.len());
         for (state, key) in part_groups.iter().enumerate().filter(|(state, _)| states.rows[*state] > 0) {
+            if pairs.len().is_multiple_of(GROUPS_AT_ONCE) {
+                context.cancellation.check()?;
+            }
             let group = *index.entry(*key).or_insert_with(|| {
                 groups.push(*key);
                 (groups.len() - 1) as u32
@@ -204,8 +212,11 @@ fn merge(layout: &Layout, parts: Vec<GroupPart>, context: &ExecContext<'_>) -> R
         context.check_groups(groups.len())?;
         memory.set(groups.len() as u64 * group_bytes(layout))?;
         merged.resize(groups.len());
-        for (group, state) in pairs {
-            merged.merge(group, &states, state);
+        for pairs in pairs.chunks(GROUPS_AT_ONCE) {
+            context.cancellation.check()?;
+            for &(group, state) in pairs {
+                merged.merge(group, &states, state);
+            }
         }
     }
     Ok(GroupPart { groups, states: merged, memory })
