@@ -20,6 +20,9 @@ use super::state::ServerState;
 use super::tenant::Caller;
 use crate::ingest::prometheus::{DecodeError, WriteError, WriteOutcome};
 
+/// The name of the protocol in counts and descriptions of what was refused.
+const PROTOCOL: &str = "remote_write";
+
 /// Set by Prometheus on repetitions of a request.
 const RETRY_ATTEMPT: &str = "retry-attempt";
 
@@ -55,7 +58,13 @@ pub(super) async fn write(
     let job = move || {
         // Held to the end of the job, also when the client has gone.
         let _permit = permit;
-        tenant.writer.write(&body.bytes, now_ns())
+        let result = tenant.writer.write(&body.bytes, now_ns());
+        if let Ok(outcome) = &result {
+            for (reason, count) in outcome.rejected.by_reason() {
+                tenant.rejected.count(PROTOCOL, reason.as_str(), count);
+            }
+        }
+        result
     };
     match tokio::task::spawn_blocking(job).await {
         Ok(result) => answer(&state, result),
