@@ -11,6 +11,7 @@ mod error;
 mod exec;
 #[cfg(feature = "files")]
 pub mod files;
+mod histogram;
 mod memory;
 mod options;
 mod output;

@@ -152,6 +152,15 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Appends the length of a field.
+pub(super) fn push_length(out: &mut Vec<u8>, mut length: usize) {
+    while length >= 0x80 {
+        out.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+}
+
 /// Undoes the zigzag of `sint32` and `sint64`.
 pub(super) fn zigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
