@@ -4,6 +4,7 @@
 //! of rows: where that happens, the occurrences of its table are sorted by series.
 
 use std::cmp::Ordering;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Float64Array, Int64Array};
@@ -15,18 +16,53 @@ use super::rejection::{Counts, Description, RejectReason, Rejections};
 use super::series_cache::{CachedSeries, MetricTable};
 use super::{DecodeError, HistogramSample, Limits, Series, WriteRequest, histogram};
 
+/// A series as a request holds it: borrowed from the cache as long as its lock is held, else shared. Counting thousands of
+/// references up and down would take longer than finding the series.
+#[derive(Debug)]
+pub(super) enum SeriesHandle<'c> {
+    Cached(&'c Arc<CachedSeries>),
+    Shared(Arc<CachedSeries>),
+}
+
+impl SeriesHandle<'_> {
+    /// The series as one that needs no lock.
+    pub(super) fn share(&self) -> Arc<CachedSeries> {
+        match self {
+            Self::Cached(series) => Arc::clone(series),
+            Self::Shared(series) => Arc::clone(series),
+        }
+    }
+}
+
+impl Deref for SeriesHandle<'_> {
+    type Target = CachedSeries;
+
+    #[inline]
+    fn deref(&self) -> &CachedSeries {
+        match self {
+            Self::Cached(series) => series,
+            Self::Shared(series) => series,
+        }
+    }
+}
+
 /// One time that a request names a series.
-#[derive(Debug, Clone)]
-pub(super) struct Occurrence {
-    pub(super) series: Arc<CachedSeries>,
+#[derive(Debug)]
+pub(super) struct Occurrence<'c> {
+    pub(super) series: SeriesHandle<'c>,
     /// Position in the request.
     pub(super) index: u32,
 }
 
-impl Occurrence {
+impl Occurrence<'_> {
+    /// The same without the lock of the cache.
+    pub(super) fn share(self) -> Occurrence<'static> {
+        Occurrence { series: SeriesHandle::Shared(self.series.share()), index: self.index }
+    }
+
     fn order(&self, other: &Self) -> Ordering {
         let by_key = || {
-            if Arc::ptr_eq(&self.series, &other.series) {
+            if std::ptr::eq(&*self.series, &*other.series) {
                 return Ordering::Equal;
             }
             self.series.key.cmp(&other.series.key)
@@ -92,18 +128,22 @@ impl BatchSource<'_> {
     /// `Protobuf` when a histogram is not well-formed; nothing has been written then.
     pub(super) fn batches(
         self,
-        occurrences: Vec<Occurrence>,
+        mut occurrences: Vec<Occurrence<'_>>,
         written: &mut Counts,
         rejections: &mut Rejections,
     ) -> Result<Vec<SeriesBatch>, DecodeError> {
         let mut seen = HashTable::new();
-        let groups = group_by_table(occurrences);
-        let mut batches = Vec::with_capacity(groups.len());
-        for mut of_table in groups {
-            if has_duplicates(&of_table, &mut seen) {
+        let ends = group_by_table(&mut occurrences);
+        let mut batches = Vec::with_capacity(ends.len());
+        let mut rest = occurrences.as_mut_slice();
+        let mut start_of_table = 0;
+        for end_of_table in ends {
+            let (of_table, others) = rest.split_at_mut(end_of_table - start_of_table);
+            (rest, start_of_table) = (others, end_of_table);
+            if has_duplicates(of_table, &mut seen) {
                 of_table.sort_unstable_by(Occurrence::order);
             }
-            let mut builder = TableBuilder::new(self, &of_table);
+            let mut builder = TableBuilder::new(self, of_table);
             for of_series in of_table.chunk_by(|a, b| is_same_series(&a.series, &b.series)) {
                 let start = builder.times.len();
                 for occurrence in of_series {
@@ -134,28 +174,50 @@ impl BatchSource<'_> {
     }
 }
 
-/// Puts occurrences together by table, in the order in which tables and occurrences come.
-fn group_by_table(occurrences: Vec<Occurrence>) -> Vec<Vec<Occurrence>> {
-    let mut groups: Vec<Vec<Occurrence>> = Vec::new();
+/// Puts occurrences together by table, in the order in which tables and occurrences come; returns where each table ends.
+fn group_by_table(occurrences: &mut Vec<Occurrence<'_>>) -> Vec<usize> {
     let mut positions = HashMap::new();
+    let mut counts: Vec<usize> = Vec::new();
     let mut last = None;
-    for occurrence in occurrences {
-        let id = occurrence.series.table.id;
-        let position = match last {
-            Some((last_id, position)) if last_id == id => position,
-            _ => *positions.entry(id).or_insert_with(|| {
-                groups.push(Vec::new());
-                groups.len() - 1
-            }),
-        };
-        last = Some((id, position));
-        groups[position].push(occurrence);
+    let tables: Vec<u32> = occurrences
+        .iter()
+        .map(|occurrence| {
+            let id = occurrence.series.table.id;
+            let table = match last {
+                Some((last_id, table)) if last_id == id => table,
+                _ => *positions.entry(id).or_insert_with(|| {
+                    counts.push(0);
+                    counts.len() - 1
+                }),
+            };
+            last = Some((id, table));
+            counts[table] += 1;
+            table as u32
+        })
+        .collect();
+    let mut ends = counts;
+    let mut end = 0;
+    for table_end in &mut ends {
+        end += *table_end;
+        *table_end = end;
     }
-    groups
+    if !tables.is_sorted() {
+        // The number of each table becomes the place of its next occurrence.
+        let mut next: Vec<usize> = std::iter::once(0).chain(ends.iter().copied()).collect();
+        let mut grouped: Vec<Option<Occurrence<'_>>> = Vec::new();
+        grouped.resize_with(occurrences.len(), || None);
+        for (occurrence, table) in occurrences.drain(..).zip(tables) {
+            let place = &mut next[table as usize];
+            grouped[*place] = Some(occurrence);
+            *place += 1;
+        }
+        occurrences.extend(grouped.into_iter().flatten());
+    }
+    ends
 }
 
 /// Whether a series may stand twice: two hashes are equal. `seen` is memory to work with.
-fn has_duplicates(of_table: &[Occurrence], seen: &mut HashTable<u64>) -> bool {
+fn has_duplicates(of_table: &[Occurrence<'_>], seen: &mut HashTable<u64>) -> bool {
     seen.clear();
     seen.reserve(of_table.len(), |&hash| hash);
     of_table.iter().any(|occurrence| {
@@ -168,8 +230,8 @@ fn has_duplicates(of_table: &[Occurrence], seen: &mut HashTable<u64>) -> bool {
     })
 }
 
-fn is_same_series(a: &Arc<CachedSeries>, b: &Arc<CachedSeries>) -> bool {
-    Arc::ptr_eq(a, b) || (a.key_hash == b.key_hash && a.key == b.key)
+fn is_same_series(a: &CachedSeries, b: &CachedSeries) -> bool {
+    std::ptr::eq(a, b) || (a.key_hash == b.key_hash && a.key == b.key)
 }
 
 struct TableBuilder<'r> {
@@ -184,7 +246,7 @@ struct TableBuilder<'r> {
 }
 
 impl<'r> TableBuilder<'r> {
-    fn new(source: BatchSource<'r>, of_table: &[Occurrence]) -> Self {
+    fn new(source: BatchSource<'r>, of_table: &[Occurrence<'_>]) -> Self {
         let rows = of_table.iter().map(|occurrence| {
             let series = &source.request.series[occurrence.index as usize];
             series.samples.len() + series.histograms.len()

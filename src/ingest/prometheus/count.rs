@@ -30,7 +30,14 @@ pub(super) fn count(message: &[u8], version: Version, limits: &Limits) -> Result
             counts.series += 1;
             DecodeError::check("time series", counts.series, limits.series_max)?;
             let mut series = Reader::new(value.bytes(offset)?);
-            while let Some((number, _)) = series.next_field()? {
+            loop {
+                let number = match series.next_short() {
+                    Some((number, _)) => number,
+                    None => match series.next_field()? {
+                        Some((number, _)) => number,
+                        None => break,
+                    },
+                };
                 counts.samples += usize::from(number == numbers.samples);
                 counts.exemplars += usize::from(number == numbers.exemplars);
                 counts.histograms += usize::from(number == numbers.histograms);

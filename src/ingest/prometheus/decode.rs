@@ -67,6 +67,18 @@ fn push_series<'a>(message: &'a [u8], request: &mut WriteRequest<'a>) -> Result<
     let mut reader = Reader::new(message);
     loop {
         let offset = reader.position();
+        match reader.next_short() {
+            Some((SERIES_LABELS, _)) => {
+                labels.push(message, offset..reader.position());
+                continue;
+            }
+            Some((SERIES_SAMPLES, sample)) => {
+                request.samples.push(decode_sample(sample)?);
+                continue;
+            }
+            Some(_) => reader.go_back(offset),
+            None => {}
+        }
         let Some((number, value)) = reader.next_field()? else { break };
         match number {
             SERIES_LABELS => {
@@ -163,6 +175,19 @@ impl RawFields {
 
 #[inline]
 pub(super) fn decode_sample(message: &[u8]) -> Result<Sample, DecodeError> {
+    // The shape that every sender writes: a value, then a time of six bytes, as it is from 2004 to 2109.
+    if let &[0x09, v0, v1, v2, v3, v4, v5, v6, v7, 0x10, t0, t1, t2, t3, t4, t5] = message {
+        let time = [t0, t1, t2, t3, t4, t5];
+        if time[..5].iter().all(|byte| byte & 0x80 != 0) && t5 < 0x80 {
+            let parts = time.iter().zip((0..).step_by(7)).map(|(byte, shift)| i64::from(byte & 0x7f) << shift);
+            let value = f64::from_le_bytes([v0, v1, v2, v3, v4, v5, v6, v7]);
+            return Ok(Sample { time_ms: parts.sum(), value, start_ms: 0 });
+        }
+    }
+    decode_sample_of_any_shape(message)
+}
+
+fn decode_sample_of_any_shape(message: &[u8]) -> Result<Sample, DecodeError> {
     let mut sample = Sample { time_ms: 0, value: 0.0, start_ms: 0 };
     let mut reader = Reader::new(message);
     loop {

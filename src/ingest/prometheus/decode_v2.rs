@@ -47,6 +47,14 @@ fn push_series<'a>(message: &'a [u8], request: &mut WriteRequest<'a>) -> Result<
     let mut reader = Reader::new(message);
     loop {
         let offset = reader.position();
+        match reader.next_short() {
+            Some((SERIES_SAMPLES, sample)) => {
+                request.samples.push(decode_sample(sample)?);
+                continue;
+            }
+            Some(_) => reader.go_back(offset),
+            None => {}
+        }
         let Some((number, value)) = reader.next_field()? else { break };
         match number {
             SERIES_LABELS_REFS => references.push(message, value, offset, reader.position())?,

@@ -19,8 +19,10 @@ pub(super) struct NewSeries<'r> {
 
 /// A request on its way.
 #[derive(Default)]
-pub(super) struct Plan<'r> {
-    pub(super) occurrences: Vec<Occurrence>,
+pub(super) struct Plan<'r, 'c> {
+    pub(super) occurrences: Vec<Occurrence<'c>>,
+    /// Places of occurrences whose series were found in the old generation of the cache.
+    pub(super) old: Vec<usize>,
     pub(super) new: Vec<NewSeries<'r>>,
     pub(super) exemplars: Vec<ExemplarRow>,
     pub(super) metadata: Vec<MetadataRow<'r>>,
@@ -29,6 +31,31 @@ pub(super) struct Plan<'r> {
     /// Cached series whose metadata is written with this request, by their occurrence, with its hash.
     pub(super) noted: Vec<(usize, u64)>,
     pub(super) outcome: WriteOutcome,
+}
+
+impl<'r> Plan<'r, '_> {
+    /// Whether nothing but samples of known series is to be written, which needs no change of the cache or of tables.
+    pub(super) fn is_plain(&self) -> bool {
+        self.new.is_empty()
+            && self.old.is_empty()
+            && self.exemplars.is_empty()
+            && self.metadata.is_empty()
+            && self.noted.is_empty()
+    }
+
+    /// The same without the lock of the cache.
+    pub(super) fn share(self) -> Plan<'r, 'static> {
+        Plan {
+            occurrences: self.occurrences.into_iter().map(Occurrence::share).collect(),
+            old: self.old,
+            new: self.new,
+            exemplars: self.exemplars,
+            metadata: self.metadata,
+            described: self.described,
+            noted: self.noted,
+            outcome: self.outcome,
+        }
+    }
 }
 
 /// Makes a plan; what is refused is counted in it.
@@ -41,7 +68,7 @@ pub(super) struct Planner<'r> {
 
 impl<'r> Planner<'r> {
     /// Checks a series that the cache does not know.
-    pub(super) fn add_new(&self, index: u32, plan: &mut Plan<'r>) -> Result<(), DecodeError> {
+    pub(super) fn add_new(&self, index: u32, plan: &mut Plan<'r, '_>) -> Result<(), DecodeError> {
         let series = &self.request.series[index as usize];
         match self.checked_labels(series)? {
             Ok((metric, labels)) => {
@@ -69,14 +96,14 @@ impl<'r> Planner<'r> {
     }
 
     /// Adds the rows of all exemplars.
-    pub(super) fn add_exemplars(&self, plan: &mut Plan<'r>) -> Result<(), DecodeError> {
+    pub(super) fn add_exemplars(&self, plan: &mut Plan<'r, '_>) -> Result<(), DecodeError> {
         for series in self.request.series.iter().filter(|series| !series.exemplars.is_empty()) {
             self.add_exemplars_of(series, plan)?;
         }
         Ok(())
     }
 
-    fn add_exemplars_of(&self, series: &'r Series<'r>, plan: &mut Plan<'r>) -> Result<(), DecodeError> {
+    fn add_exemplars_of(&self, series: &'r Series<'r>, plan: &mut Plan<'r, '_>) -> Result<(), DecodeError> {
         // A series that was refused has already been counted with all its exemplars.
         let Ok((metric, labels)) = self.checked_labels(series)? else { return Ok(()) };
         let (metric, text) = (Arc::<str>::from(metric), Arc::<str>::from(labels.to_text()));
@@ -104,7 +131,7 @@ impl<'r> Planner<'r> {
     }
 
     /// Adds the rows of metadata of version 1.
-    pub(super) fn add_metadata(&self, plan: &mut Plan<'r>) {
+    pub(super) fn add_metadata(&self, plan: &mut Plan<'r, '_>) {
         plan.metadata = metadata_rows(&self.request.metadata, &mut plan.outcome.rejected);
         plan.outcome.written.metadata = plan.metadata.len() as u64;
     }
@@ -117,7 +144,7 @@ impl<'r> Planner<'r> {
         known: u64,
         metadata: SeriesMetadata,
         hashes: &mut MetadataHashes<'_>,
-        plan: &mut Plan<'r>,
+        plan: &mut Plan<'r, '_>,
     ) -> Result<(), DecodeError> {
         let hash = hashes.hash(metadata);
         if known == hash {
@@ -137,7 +164,7 @@ impl<'r> Planner<'r> {
         series: &'r Series<'r>,
         metadata: SeriesMetadata,
         hash: u64,
-        plan: &mut Plan<'r>,
+        plan: &mut Plan<'r, '_>,
     ) -> Result<bool, DecodeError> {
         let Ok((metric, labels)) = self.checked_labels(series)? else { return Ok(false) };
         let counts = Counts { metadata: 1, ..Counts::default() };

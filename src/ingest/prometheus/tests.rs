@@ -120,6 +120,28 @@ fn every_nan_comes_through_bit_for_bit() {
 }
 
 #[test]
+fn the_shape_that_senders_write_decodes_as_any_other() {
+    let times =
+        [0, 1, -1, (1 << 35) - 1, 1 << 35, 1 << 41, (1 << 42) - 1, 1 << 42, 1_795_206_497_475, i64::MAX, i64::MIN];
+    for time_ms in times {
+        for bits in [0, 1.5_f64.to_bits(), 0x7ff0_0000_0000_0002, u64::MAX] {
+            let value = f64::from_bits(bits);
+            let usual = Message::default().sample(value, time_ms);
+            let turned = Message::default().varint(2, time_ms as u64).double(1, value);
+            let message = Message::default().message(1, usual).message(1, Message::default().message(2, turned));
+            let request = decoded(&message).unwrap();
+            let found: Vec<_> = request.samples.iter().map(|one| (one.time_ms, one.value.to_bits())).collect();
+            assert_eq!(found, [(time_ms, bits); 2]);
+        }
+    }
+    // Six bytes of time of which an earlier one is the last, or the last is not: not the usual shape.
+    for time in [[0x80, 0x80, 0x01, 0x80, 0x80, 0x01], [0x80; 6]] {
+        let sample = [&[0x09][..], &[0; 8], &[0x10], &time].concat();
+        assert!(decoded(&Message::default().message(1, Message::default().bytes(2, sample))).is_err());
+    }
+}
+
+#[test]
 fn labels_that_break_a_rule_are_named() {
     let fault = |series: Message| {
         let message = Message::default().message(1, series);

@@ -2,8 +2,8 @@
 //!
 //! Steps of a request: decompress and decode; find every series in the cache; parse the labels of those that are not in
 //! it; create missing tables and columns; build one batch per table; commit. Nothing is written before the whole body is
-//! known to be well-formed. Several threads write at once; they share the cache (read lock while looking up, write lock
-//! for what is new) and the order of table changes.
+//! known to be well-formed. Several threads write at once; they share the cache (read lock while looking up and, for a
+//! request of known series only, while building its batches; write lock for what is new) and the order of table changes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use lynxstore_storage::types::{FieldType, SeriesKey, TableSchema};
 use parking_lot::{Mutex, RwLock};
 
-use super::batches::{BatchSource, Occurrence, TimeBounds};
+use super::batches::{BatchSource, Occurrence, SeriesHandle, TimeBounds};
 use super::metadata_memory::MetadataMemory;
 use super::names::{EXEMPLAR_TABLE, HISTOGRAM_COLUMN, METADATA_TABLE, START_COLUMN, VALUE_COLUMN};
 use super::plan::{Plan, Planner};
@@ -134,14 +134,38 @@ impl<S: Store> RemoteWriter<S> {
 
     fn commit(&self, request: &WriteRequest<'_>, arrival_ns: i64) -> Result<WriteOutcome, WriteError> {
         let bounds = TimeBounds::new(arrival_ns, &self.limits);
-        let mut plan = self.plan(request, bounds, arrival_ns)?;
+        let source = BatchSource { request, bounds, limits: &self.limits };
+        let cache = self.cache.read();
+        let plan = self.plan(&cache, request, bounds, arrival_ns)?;
+        if plan.is_plain() {
+            let Plan { occurrences, mut outcome, .. } = plan;
+            let batches = source.batches(occurrences, &mut outcome.written, &mut outcome.rejected)?;
+            drop(cache);
+            if !batches.is_empty() {
+                self.store.write_durably(batches)?;
+            }
+            return Ok(outcome);
+        }
+        let plan = plan.share();
+        drop(cache);
+        self.commit_changes(source, plan, arrival_ns)
+    }
+
+    /// Commits a request that changes the cache, tables or side tables.
+    fn commit_changes(
+        &self,
+        source: BatchSource<'_>,
+        mut plan: Plan<'_, 'static>,
+        arrival_ns: i64,
+    ) -> Result<WriteOutcome, WriteError> {
+        let request = source.request;
+        self.keep_old(request, &plan);
         let schemas = self.make_tables(request, &plan)?;
         self.add_new_series(request, &mut plan, &schemas);
         let noted: Vec<_> =
-            plan.noted.iter().map(|&(position, hash)| (Arc::clone(&plan.occurrences[position].series), hash)).collect();
+            plan.noted.iter().map(|&(position, hash)| (plan.occurrences[position].series.share(), hash)).collect();
         let Plan { occurrences, exemplars, metadata, described, mut outcome, .. } = plan;
         let WriteOutcome { written, rejected, .. } = &mut outcome;
-        let source = BatchSource { request, bounds, limits: &self.limits };
         let mut batches = source.batches(occurrences, written, rejected)?;
         if let Some(schema) = schemas.get(EXEMPLAR_TABLE).filter(|_| !exemplars.is_empty()) {
             let counts = Counts { exemplars: exemplars.len() as u64, ..Counts::default() };
@@ -174,38 +198,40 @@ impl<S: Store> RemoteWriter<S> {
     }
 
     /// Looks every series up, and checks what the cache does not know.
-    fn plan<'r>(
+    fn plan<'r, 'c>(
         &'r self,
+        cache: &'c SeriesCache,
         request: &'r WriteRequest<'r>,
         bounds: TimeBounds,
         arrival_ns: i64,
-    ) -> Result<Plan<'r>, DecodeError> {
+    ) -> Result<Plan<'r, 'c>, DecodeError> {
         let planner = Planner { request, limits: &self.limits, bounds, memory: &self.metadata };
         let mut hashes = self.metadata.hashes(request, arrival_ns);
         let mut plan = Plan { occurrences: Vec::with_capacity(request.series.len()), ..Plan::default() };
         let mut unknown = Vec::new();
-        let mut old = Vec::new();
         let mut scratch = Vec::new();
-        let cache = self.cache.read();
+        // Hashing walks the message, looking up walks the cache: apart, the processor fetches several entries at a time.
+        let label_hashes: Vec<u64> = match request.version {
+            Version::V1 => request.series.iter().map(|series| cache.hash(&series.labels)).collect(),
+            Version::V2 => Vec::new(),
+        };
         for (index, series) in (0_u32..).zip(&request.series) {
             let found = request.label_bytes(&series.labels, &self.limits, &mut scratch).and_then(|labels| {
                 let mut is_old = false;
-                let found = cache.find(cache.hash(labels), labels, &mut is_old)?;
+                let hash = label_hashes.get(index as usize).copied().unwrap_or_else(|| cache.hash(labels));
+                let found = cache.find(hash, labels, &mut is_old)?;
                 is_usable(found, series).then_some((found, is_old))
             });
             match found {
                 Some((found, is_old)) => {
                     if is_old {
-                        old.push(plan.occurrences.len());
+                        plan.old.push(plan.occurrences.len());
                     }
-                    plan.occurrences.push(Occurrence { series: found.clone(), index });
+                    plan.occurrences.push(Occurrence { series: SeriesHandle::Cached(found), index });
                 }
                 None => unknown.push(index),
             }
         }
-        drop(cache);
-        self.keep_old(request, &plan.occurrences, &old);
-
         plan.outcome.written.series = plan.occurrences.len() as u64;
         planner.add_metadata(&mut plan);
         for position in 0..plan.occurrences.len() {
@@ -226,19 +252,19 @@ impl<S: Store> RemoteWriter<S> {
         Ok(plan)
     }
 
-    /// Moves series that were found in the old generation, at these places, to the young one.
-    fn keep_old(&self, request: &WriteRequest<'_>, occurrences: &[Occurrence], old: &[usize]) {
-        if old.is_empty() {
+    /// Moves series that were found in the old generation of the cache to the young one.
+    fn keep_old(&self, request: &WriteRequest<'_>, plan: &Plan<'_, '_>) {
+        if plan.old.is_empty() {
             return;
         }
         let mut scratch = Vec::new();
         let mut cache = self.cache.write();
-        for &position in old {
-            let occurrence = &occurrences[position];
+        for &position in &plan.old {
+            let occurrence = &plan.occurrences[position];
             let raw = &request.series[occurrence.index as usize].labels;
             if let Some(labels) = request.label_bytes(raw, &self.limits, &mut scratch) {
                 let hash = cache.hash(labels);
-                cache.insert(hash, labels, occurrence.series.clone());
+                cache.insert(hash, labels, occurrence.series.share());
             }
         }
     }
@@ -246,7 +272,7 @@ impl<S: Store> RemoteWriter<S> {
     fn make_tables(
         &self,
         request: &WriteRequest<'_>,
-        plan: &Plan<'_>,
+        plan: &Plan<'_, '_>,
     ) -> lynxstore_storage::Result<HashMap<String, Arc<TableSchema>>> {
         let mut needs = BTreeMap::<String, TableNeed>::new();
         for new in &plan.new {
@@ -285,7 +311,7 @@ impl<S: Store> RemoteWriter<S> {
     fn add_new_series(
         &self,
         request: &WriteRequest<'_>,
-        plan: &mut Plan<'_>,
+        plan: &mut Plan<'_, '_>,
         schemas: &HashMap<String, Arc<TableSchema>>,
     ) {
         if plan.new.is_empty() {
@@ -313,7 +339,7 @@ impl<S: Store> RemoteWriter<S> {
                 let hash = cache.hash(labels);
                 cache.insert(hash, labels, Arc::clone(&cached));
             }
-            plan.occurrences.push(Occurrence { series: cached, index: new.index });
+            plan.occurrences.push(Occurrence { series: SeriesHandle::Shared(cached), index: new.index });
         }
     }
 }

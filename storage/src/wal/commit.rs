@@ -114,8 +114,7 @@ fn encode_batch(batch: &SeriesBatch, out: &mut Vec<u8>) -> Result<()> {
     if next_row as usize != batch.row_count() {
         return Err(Error::invalid("the series of a batch do not cover its rows"));
     }
-    let row_counts: Vec<i64> = batch.series.iter().map(|one| one.rows.len() as i64).collect();
-    block::encode_integers(&row_counts, out);
+    block::encode_row_counts(&batch.series, batch.row_count(), out);
     encode_keys(&batch.series, out);
     block::encode_times(&batch.times, &batch.series, out);
     for (id, array) in &batch.fields {

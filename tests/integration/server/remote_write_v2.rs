@@ -449,3 +449,50 @@ fn many_requests_of_version_2_at_once_are_all_written() {
     });
     assert_eq!(server.rows("SELECT count(*) FROM metric_19"), json!([[40]]));
 }
+
+#[test]
+fn what_is_refused_is_counted_by_tenant_and_reason() {
+    let server = TestServer::start();
+    let twice = [("__name__", "up"), ("job", "a"), ("job", "b")];
+    let request = RequestV2::new()
+        .series(&twice, and([sample(1.0, 1), sample(2.0, 2), sample(3.0, 3)]))
+        .series(&[("__name__", "up"), ("job", "c")], and([sample(4.0, 4), sample(5.0, now_ms() + 1_200_000)]));
+    for _ in 0..2 {
+        assert_refused(&post(&server, &request), 400, [1, 0, 0], "two rules are broken");
+    }
+    let metrics = server.get("/metrics").text;
+    for (reason, count) in [("duplicate_label", 6), ("too_far_in_future", 2)] {
+        let line = format!(
+            "lynxstore_rejected_total{{protocol=\"remote_write\",reason=\"{reason}\",tenant=\"public\"}} {count}"
+        );
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
+}
+
+/// System tables are joined and filtered by DataFusion.
+#[cfg(feature = "datafusion")]
+#[test]
+fn what_is_refused_is_described_in_sql() {
+    let server = TestServer::start();
+    assert_eq!(server.rows("SELECT count(*) FROM system.rejected_samples"), json!([[0]]));
+    let future = now_ms() + 1_200_000;
+    let request = RequestV2::new()
+        .series(&[("__name__", "up"), ("job", "a"), ("job", "b")], sample(1.0, 1))
+        .series(&[("__name__", "up"), ("job", "c")], and([sample(4.0, 4), sample(5.0, future)]));
+    assert_refused(&post(&server, &request), 400, [1, 0, 0], "two rules are broken");
+    let found = server.rows("SELECT protocol, reason, table_name, labels FROM system.rejected_samples ORDER BY reason");
+    let expected = json!([
+        ["remote_write", "duplicate_label", "", ""],
+        ["remote_write", "too_far_in_future", "up", "{job=\"c\"}"]
+    ]);
+    assert_eq!(found, expected);
+    let found = server.rows(
+        "SELECT count(*) FROM system.rejected_samples WHERE sample_time > now() AND detail LIKE '%(value 5)%' \
+         AND refused_at < sample_time",
+    );
+    assert_eq!(found, json!([[1]]));
+    let found = server.rows("SELECT reason, count FROM system.rejected_counts ORDER BY reason");
+    assert_eq!(found, json!([["duplicate_label", 1], ["too_far_in_future", 1]]));
+    let found = server.rows("SELECT label, distinct_values, series FROM system.cardinality WHERE table_name = 'up'");
+    assert_eq!(found, json!([["job", 1, 1]]));
+}
