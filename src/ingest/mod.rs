@@ -4,6 +4,7 @@
 //! without a socket.
 
 pub mod prometheus;
+pub mod rejected;
 mod store;
 
 pub use store::Store;

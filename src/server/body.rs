@@ -18,6 +18,8 @@ const PERMIT_BYTES: usize = 1 << 10;
 const SPEED_GRACE: Duration = Duration::from_secs(10);
 /// The least speed; slower senders hold memory and a connection for nothing.
 const BYTES_PER_SECOND_MIN: u64 = 1 << 10;
+/// Room that is made for a body by its declared length.
+const EXPECTED_BYTES_MAX: usize = 64 << 10;
 /// How long the rest of a body that is refused is read and thrown away, so that its sender reads the answer instead of
 /// finding the connection reset.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
@@ -64,7 +66,9 @@ impl BodyReader {
             discard(&mut stream).await;
             return Err(BodyError::TooLarge { limit });
         }
-        let mut read = ReadBody { bytes: Vec::new(), _share: None };
+        // The declared length is the word of a stranger: it saves growing step by step up to a bound only.
+        let expected = declared.map_or(0, |declared| declared.min(EXPECTED_BYTES_MAX as u64) as usize);
+        let mut read = ReadBody { bytes: Vec::with_capacity(expected), _share: None };
         loop {
             let earned = Duration::from_secs(read.bytes.len() as u64 / BYTES_PER_SECOND_MIN);
             let deadline = start + (SPEED_GRACE + earned).min(self.timeout);

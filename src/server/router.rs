@@ -58,6 +58,7 @@ async fn ready(State(state): State<Arc<ServerState>>) -> Response {
 
 async fn metrics(State(state): State<Arc<ServerState>>) -> Response {
     let stats = state.engine.stats();
+    state.metrics.set_rejected(&state.tenant.query.options().namespace, &state.tenant.rejected.counts());
     let text = state.metrics.render(&stats, state.tenant.writer.cached_series());
     ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
 }

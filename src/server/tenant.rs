@@ -14,6 +14,7 @@ use lynxstore_storage::engine::Engine;
 use super::options::ServerOptions;
 use super::state::ServerState;
 use crate::ingest::prometheus::RemoteWriter;
+use crate::ingest::rejected::{RejectedLog, system_tables};
 
 /// A namespace as its requests see it.
 #[derive(Debug)]
@@ -21,18 +22,22 @@ pub(super) struct Tenant {
     /// Runs statements from the network: no files, bounded results, this namespace alone.
     pub(super) query: QueryEngine,
     pub(super) writer: RemoteWriter<Arc<Engine>>,
+    /// What its requests brought in vain; its own statements see it as `system.rejected_samples`.
+    pub(super) rejected: Arc<RejectedLog>,
 }
 
 impl Tenant {
     /// The tenant of the namespace that `query` names.
     pub(super) fn new(engine: &Arc<Engine>, query: QueryOptions, options: &ServerOptions) -> Self {
+        let rejected = Arc::new(RejectedLog::default());
+        let query = QueryOptions { system_tables: system_tables(&rejected), ..query };
         let writer = RemoteWriter::new(
             Arc::clone(engine),
             query.namespace.clone(),
             options.remote_write.clone(),
             options.series_cache_bytes_max,
         );
-        Self { query: QueryEngine::new(Arc::clone(engine), query), writer }
+        Self { query: QueryEngine::new(Arc::clone(engine), query), writer, rejected }
     }
 }
 

@@ -17,6 +17,7 @@ use super::catalog::{CATALOG, SnapshotCatalog};
 use super::error::from_datafusion;
 use super::extreme::Extreme;
 use super::first_last::{End, FirstLast};
+use super::histogram_function::HistogramFunction;
 use super::json;
 use super::lttb::Lttb;
 use super::memory_pool::AccountPool;
@@ -49,6 +50,7 @@ static TEMPLATE: LazyLock<SessionState> = LazyLock::new(|| {
     let is_registered = [TimeBucket::bucket(), TimeBucket::trunc_in_zone()]
         .into_iter()
         .all(|function| state.register_udf(Arc::new(ScalarUDF::from(function))).is_ok())
+        && HistogramFunction::all().all(|function| state.register_udf(Arc::new(ScalarUDF::from(function))).is_ok())
         && aggregates.all(|aggregate| state.register_udaf(Arc::new(aggregate)).is_ok())
         && state.register_udwf(Arc::new(WindowUDF::from(MovingAvg::new()))).is_ok()
         && json::register(&mut state).is_ok();

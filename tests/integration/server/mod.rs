@@ -4,3 +4,4 @@ mod client;
 mod http;
 mod message;
 mod remote_write;
+mod remote_write_v2;
