@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Unpacks the foreign programs that tests talk to into $LYNX_CACHE/peers, and writes $LYNX_CACHE/peers/env with where
 # they are. Nothing is installed into the system: a Debian package is downloaded and unpacked, so no service starts.
-# Exits non-zero when a program is not to be had; its tests then say that they were skipped. --benchmarks: also what only
-# benchmarks talk to.
+# Exits non-zero when a program is not to be had; its tests then say that they were skipped.
 set -euo pipefail
 
 cache="${LYNX_CACHE:-$HOME/.cache/lynxstore}"

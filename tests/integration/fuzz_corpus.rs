@@ -173,6 +173,12 @@ fn write_storage_seeds() {
         ("regular_times", format!("INSERT INTO t VALUES {}", values(0..40, 2))),
         ("nulls_only", "INSERT INTO t (time, host) VALUES (5, NULL), (3, 'a'), (5, 'a')".to_owned()),
         (
+            "shared_keys",
+            "INSERT INTO t (time, host, f) VALUES (1, 'a-long-name-of-host-0001', 1), (1, 'a-long-name-of-host-0002', 2), \
+             (1, 'a-long-name-of-host-0013', 3), (1, '', 4)"
+                .to_owned(),
+        ),
+        (
             "extremes",
             format!(
                 "INSERT INTO t VALUES ({}, '', '', 5e-324, {}, 18446744073709551615, true, ''), \

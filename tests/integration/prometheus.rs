@@ -172,8 +172,10 @@ fn start_vmagent(binary: &Path, scratch: &Path, port: u16, server_port: u16) -> 
 fn scrapes_of_vmagent(port: u16) -> u64 {
     let mut response = ureq::get(format!("http://127.0.0.1:{port}/metrics")).call().unwrap();
     let text = response.body_mut().read_to_string().unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("vm_promscrape_scrapes_total "));
-    line.expect("vmagent counts its scrapes").trim().parse::<f64>().unwrap() as u64
+    // By status where there was an answer, and those that had none.
+    let counts = ["vm_promscrape_scrapes_total{", "vm_promscrape_scrapes_failed_total "];
+    let lines = text.lines().filter(|line| counts.iter().any(|name| line.starts_with(name)));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
 }
 
 /// A program by its variable, in the cache of `.ci/install-peers.sh`, or on the path.

@@ -1,19 +1,19 @@
 //! Which metadata of version 2 was written already.
 //!
 //! A sender of version 2 repeats the metadata of a series in every request. Written each time, it would take more rows
-//! than the samples; so a row is written when it says something new of its metric, and once an hour otherwise. Two
-//! memories, neither of them needed for correctness: each cached series knows what came with it last, and for series that
-//! are not cached there is a map from metrics. Losing either costs a repeated row.
+//! than the samples; so what is said of a metric is written once an hour, also where several targets say different things.
+//! Two memories, neither of them needed for correctness: each cached series knows what came with it last, and a set knows
+//! what was written of any metric. Losing either costs a repeated row.
 
 use std::hash::{BuildHasher, RandomState};
 
-use hashbrown::HashMap;
+use hashbrown::HashSet;
 use parking_lot::Mutex;
 
 use super::request::{SeriesMetadata, WriteRequest};
 
-/// Metrics in the map; when there are more it begins anew.
-const METRICS_MAX: usize = 1 << 14;
+/// What the set knows at most; when there is more it begins anew.
+const WRITTEN_MAX: usize = 1 << 16;
 
 /// How long metadata is not written again.
 const REPEAT_NS: i64 = 3_600_000_000_000;
@@ -22,7 +22,8 @@ const REPEAT_NS: i64 = 3_600_000_000_000;
 #[derive(Debug, Default)]
 pub(super) struct MetadataMemory {
     hasher: RandomState,
-    metrics: Mutex<HashMap<String, u64>>,
+    /// By a hash of metric, metadata and hour.
+    written: Mutex<HashSet<u64>>,
 }
 
 /// Hashes the metadata of the series of one request; neighbours mostly have the same.
@@ -38,25 +39,30 @@ impl MetadataMemory {
         MetadataHashes { request, hasher: &self.hasher, hour: arrival_ns.div_euclid(REPEAT_NS), last: None }
     }
 
-    /// Whether this metadata of a metric was written.
-    pub(super) fn knows(&self, metric: &str, hash: u64) -> bool {
-        self.metrics.lock().get(metric) == Some(&hash)
+    /// What stands for this metadata of a metric.
+    pub(super) fn key(&self, metric: &str, hash: u64) -> u64 {
+        self.hasher.hash_one((metric, hash))
+    }
+
+    /// Whether it was written.
+    pub(super) fn knows(&self, key: u64) -> bool {
+        self.written.lock().contains(&key)
     }
 
     /// Notes what was written.
-    pub(super) fn remember<'m>(&self, written: impl IntoIterator<Item = (&'m str, u64)>) {
-        let mut metrics = self.metrics.lock();
-        for (metric, hash) in written {
-            if metrics.len() >= METRICS_MAX {
-                metrics.clear();
+    pub(super) fn remember(&self, keys: impl IntoIterator<Item = u64>) {
+        let mut written = self.written.lock();
+        for key in keys {
+            if written.len() >= WRITTEN_MAX {
+                written.clear();
             }
-            metrics.insert(metric.to_owned(), hash);
+            written.insert(key);
         }
     }
 
     /// Forgets everything: the table may be another one.
     pub(super) fn clear(&self) {
-        self.metrics.lock().clear();
+        self.written.lock().clear();
     }
 }
 

@@ -1,6 +1,10 @@
 //! What a request comes to on its way into the store: which series it names, which of them are new, and which rows of
 //! the side tables it brings.
 
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+
 use super::batches::{Occurrence, TimeBounds};
 use super::label::{LabelFault, Labels};
 use super::metadata_memory::{MetadataHashes, MetadataMemory};
@@ -8,7 +12,6 @@ use super::rejection::{Counts, Description, RejectReason};
 use super::request::{Series, SeriesMetadata, WriteRequest};
 use super::side_tables::{ExemplarRow, MetadataRow, metadata_row, metadata_rows};
 use super::{DecodeError, Limits, WriteOutcome, table_name};
-use std::sync::Arc;
 
 /// A series that is not in the cache, with its labels checked.
 pub(super) struct NewSeries<'r> {
@@ -26,8 +29,8 @@ pub(super) struct Plan<'r, 'c> {
     pub(super) new: Vec<NewSeries<'r>>,
     pub(super) exemplars: Vec<ExemplarRow>,
     pub(super) metadata: Vec<MetadataRow<'r>>,
-    /// Metrics whose metadata is among the rows, with its hash.
-    pub(super) described: Vec<(String, u64)>,
+    /// What stands for the metadata of metrics that is among the rows.
+    pub(super) described: HashSet<u64>,
     /// Cached series whose metadata is written with this request, by their occurrence, with its hash.
     pub(super) noted: Vec<(usize, u64)>,
     pub(super) outcome: WriteOutcome,
@@ -172,12 +175,10 @@ impl<'r> Planner<'r> {
         let reason = match help.zip(unit).map(|(help, unit)| metadata_row(metadata.metric_type, help, unit)) {
             Some(Some(mut row)) => {
                 plan.outcome.written.metadata += 1;
-                let is_known = self.memory.knows(metric, hash)
-                    || plan.described.iter().rev().take(64).any(|(known, by)| known == metric && *by == hash);
-                if !is_known {
+                let key = self.memory.key(metric, hash);
+                if !self.memory.knows(key) && plan.described.insert(key) {
                     row.metric = metric.to_owned();
                     plan.metadata.push(row);
-                    plan.described.push((metric.to_owned(), hash));
                 }
                 return Ok(true);
             }

@@ -191,7 +191,7 @@ impl<S: Store> RemoteWriter<S> {
             self.store.write_durably(batches)?;
         }
         if written.metadata > 0 {
-            self.metadata.remember(described.iter().map(|(metric, hash)| (metric.as_str(), *hash)));
+            self.metadata.remember(described);
             noted.iter().for_each(|(series, hash)| series.metadata.store(*hash, Ordering::Relaxed));
         }
         Ok(outcome)

@@ -30,6 +30,9 @@ pub(super) struct ActiveChunk {
     pub(super) times: Vec<i64>,
     columns: Vec<(ColumnId, ColumnBuffer)>,
     pub(super) marks: Vec<CommitMark>,
+    /// The commit of the last mark. The end of a list is memory that no cache holds when a batch has a row of each of
+    /// thousands of series: what an append asks for stands here, and it only writes there.
+    last_seq: Option<CommitSeq>,
     order: TimeOrder,
     pub(super) bounds: TimeRange,
     pub(super) bytes: usize,
@@ -43,6 +46,7 @@ impl Default for ActiveChunk {
             times: Vec::new(),
             columns: Vec::new(),
             marks: Vec::new(),
+            last_seq: None,
             order: TimeOrder::StrictlyIncreasing,
             bounds: TimeRange { start_ns: i64::MAX, end_ns: i64::MIN },
             bytes: 0,
@@ -143,11 +147,13 @@ impl ActiveChunk {
 
     /// Takes order and bounds of the times from `start` on.
     fn look_at_times(&mut self, start: usize) {
-        let times = &self.times[start.saturating_sub(1)..];
-        if !times.is_sorted_by(|before, after| before < after) {
+        let times = &self.times[start..];
+        // As long as times increase, the last one is the greatest.
+        let follows = start == 0 || times.first().is_none_or(|&first| self.bounds.end_ns < first);
+        if !follows || !times.is_sorted_by(|before, after| before < after) {
             self.order = TimeOrder::Mixed;
         }
-        for &time in &self.times[start..] {
+        for &time in times {
             self.bounds.start_ns = self.bounds.start_ns.min(time);
             self.bounds.end_ns = self.bounds.end_ns.max(time);
         }
@@ -156,16 +162,14 @@ impl ActiveChunk {
     /// Notes that the last rows belong to commit `seq`; returns the bytes that the note takes.
     fn mark(&mut self, seq: CommitSeq) -> usize {
         let row_end = self.times.len() as u32;
-        match self.marks.last_mut() {
-            Some(mark) if mark.seq == seq => {
-                mark.row_end = row_end;
-                0
-            }
-            _ => {
-                self.marks.push(CommitMark { row_end, seq });
-                size_of::<CommitMark>()
-            }
+        if self.last_seq.replace(seq) == Some(seq)
+            && let Some(mark) = self.marks.last_mut()
+        {
+            mark.row_end = row_end;
+            return 0;
         }
+        self.marks.push(CommitMark { row_end, seq });
+        size_of::<CommitMark>()
     }
 
     /// The rows as a chunk that does not grow any more, with its marks.

@@ -12,6 +12,9 @@ use super::remote_write::Captured;
 const V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
 const STALE: u64 = 0x7ff0_0000_0000_0002;
 
+/// Names and values.
+type Labels<'a> = &'a [(&'a str, &'a str)];
+
 fn post_body(server: &TestServer, body: &[u8]) -> Answer {
     let headers =
         [("content-encoding", "snappy"), ("content-type", V2), ("x-prometheus-remote-write-version", "2.0.0")];
@@ -238,7 +241,7 @@ fn histograms_and_samples_are_counted_apart() {
 fn exemplars_of_every_shape_are_written() {
     let server = TestServer::start();
     let long = "x".repeat(100);
-    let shapes: [(&str, &[(&str, &str)], f64, bool); 7] = [
+    let shapes: [(&str, Labels<'_>, f64, bool); 7] = [
         ("with_trace_id", &[("trace_id", "5a97566f552db93f")], 1.0, true),
         ("with_many_labels", &[("span_id", "b"), ("trace_id", "a"), ("user", "\u{1F41F}")], 0.25, true),
         ("without_labels", &[], 3.0, true),
@@ -310,7 +313,7 @@ fn metadata_of_every_type_is_kept_and_needs_no_samples() {
 fn labels_that_break_a_rule_refuse_their_series_and_the_rest_is_counted() {
     let server = TestServer::start();
     let good = |job| [("__name__", "up"), ("job", job)];
-    let bad: [(&str, &[(&str, &str)]); 4] = [
+    let bad: [(&str, Labels<'_>); 4] = [
         ("a label that stands twice", &[("__name__", "up"), ("job", "a"), ("job", "b")]),
         ("no metric name", &[("job", "a")]),
         ("an empty metric name", &[("__name__", ""), ("job", "a")]),
