@@ -75,8 +75,11 @@ find_newer() {
   [[ ! -x "$peers/$directory/usr/bin/$package" ]] || return 0
   if [[ ! -d "$newer_apt/lists/partial" ]]; then
     mkdir -p "$newer_apt/lists/partial" "$newer_apt/cache/archives/partial"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $newer_suite main" \
-      >"$newer_apt/sources.list"
+    # From where the system has its packages.
+    local mirror
+    mirror="$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)"
+    [[ -n "$mirror" ]] || return 1
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $newer_suite main" >"$newer_apt/sources.list"
     newer_apt apt-get update </dev/null || return 1
   fi
   local scratch
@@ -95,7 +98,7 @@ find_newer() {
 
 for name in "${newer[@]}"; do
   # Beside the one of Debian 12, where there is one.
-  [[ "$name" == prometheus ]] && directory=prometheus-new || directory="$name"
+  directory="$name-new"
   if find_newer "$name" "$directory"; then
     case "$name" in
       prometheus) printf 'export LYNX_PROMETHEUS_NEW=%q\n' "$peers/$directory/usr/bin/prometheus" >>"$env_file" ;;

@@ -112,7 +112,7 @@ fn run_prometheus(binary: &Path, message: Message, kills: &[Duration]) {
 
 #[test]
 fn every_scrape_of_vmagent_is_in_sql_over_many_kills() {
-    let Some(binary) = find_binary("LYNX_VMAGENT", "victoria-metrics", "vmagent") else {
+    let Some(binary) = find_binary("LYNX_VMAGENT", "victoria-metrics-new", "vmagent") else {
         skip("every_scrape_of_vmagent_is_in_sql_over_many_kills", "vmagent");
         return;
     };

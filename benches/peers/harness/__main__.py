@@ -63,7 +63,7 @@ def _options() -> argparse.Namespace:
     if unknown:
         parser.error(f"no such system: {', '.join(unknown)}; there are {', '.join(known)}")
     if VICTORIA in options.systems and "LYNX_VICTORIA_METRICS" not in os.environ:
-        parser.error("LYNX_VICTORIA_METRICS names no program; .ci/install-peers.sh --benchmarks gets one")
+        parser.error("LYNX_VICTORIA_METRICS names no program; .ci/install-peers.sh gets one")
     return options
 
 
