@@ -24,6 +24,8 @@ pub(super) struct Metrics {
     registry: Registry,
     pub(super) requests: IntCounterVec,
     pub(super) request_seconds: HistogramVec,
+    pub(super) refused_requests: IntCounterVec,
+    pub(super) reloads: IntCounterVec,
     pub(super) received_bytes: IntCounter,
     decoded_bytes: IntCounter,
     written: IntCounterVec,
@@ -76,6 +78,16 @@ impl Metrics {
                 "lynxstore_http_request_duration_seconds",
                 "From the head of a request to the head of its answer.",
                 "path",
+            ),
+            refused_requests: counters(
+                "lynxstore_http_refused_requests_total",
+                "Requests that were refused before their handler, by reason.",
+                &["reason"],
+            ),
+            reloads: counters(
+                "lynxstore_reloads_total",
+                "Files that changed under the running server, by what became of them.",
+                &["what", "outcome"],
             ),
             received_bytes: counter("lynxstore_remote_write_received_bytes_total", "Bytes of remote-write bodies."),
             decoded_bytes: counter(

@@ -1,11 +1,13 @@
 //! What a server is told at its start.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::tls::TlsOptions;
 use crate::ingest::prometheus::Limits;
 
-/// Which addresses a server may listen on. There is no authentication yet: whoever reaches the port reads and writes.
+/// Which addresses a server without credentials may listen on: whoever reaches the port reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Exposure {
     /// Only addresses of this machine; others are refused at the start.
@@ -23,6 +25,15 @@ pub struct ServerOptions {
     pub listen: SocketAddr,
     /// Whether `listen` may be an address that other machines reach.
     pub exposure: Exposure,
+    /// The file that declares users, see [`Credentials`](super::Credentials); without one everybody who reaches the port
+    /// may do everything, for the one tenant that is the namespace of the database.
+    pub credentials_file: Option<PathBuf>,
+    /// How often files that may change under a running server are looked at.
+    pub reload_interval: Duration,
+    /// Passwords that are checked at the same time; each takes a core some 70 ms.
+    pub password_checks_max: usize,
+    /// How connections are encrypted; they are not without it.
+    pub tls: Option<TlsOptions>,
     /// Bounds of a remote-write request.
     pub remote_write: Limits,
     /// Memory for the cache from labels to series.
@@ -45,10 +56,18 @@ pub struct ServerOptions {
     pub statement_memory_bytes_max: u64,
     /// How long a statement may run; then it is cancelled.
     pub statement_time_max: Duration,
-    /// Connections; more wait in the backlog of the operating system.
+    /// Connections; one more takes the place of the one that has been idle for longest, or waits.
     pub connections_max: usize,
-    /// How long a connection may be idle or take to send the head of a request.
+    /// Bytes of the head of a request.
+    pub head_bytes_max: usize,
+    /// Headers of a request.
+    pub headers_max: usize,
+    /// How long the head of a request may take from its first byte on.
     pub head_timeout: Duration,
+    /// How long a connection may be without a request.
+    pub idle_timeout: Duration,
+    /// How long a client may take for 64 KiB of its answer.
+    pub stall_timeout: Duration,
     /// How long the body of a request may take in all.
     pub body_timeout: Duration,
     /// How long requests in flight have to finish at a shutdown.
@@ -61,6 +80,10 @@ impl Default for ServerOptions {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9393)),
             exposure: Exposure::default(),
+            credentials_file: None,
+            reload_interval: Duration::from_secs(5),
+            password_checks_max: (cores / 2).max(1),
+            tls: None,
             remote_write: Limits::default(),
             series_cache_bytes_max: 128 << 20,
             // While half of them wait for the disk, the other half decode.
@@ -74,7 +97,11 @@ impl Default for ServerOptions {
             statement_memory_bytes_max: 256 << 20,
             statement_time_max: Duration::from_secs(30),
             connections_max: 512,
-            head_timeout: Duration::from_secs(30),
+            head_bytes_max: 16 << 10,
+            headers_max: 64,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(120),
             shutdown_grace: Duration::from_secs(10),
         }

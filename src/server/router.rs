@@ -12,6 +12,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
+use super::auth::authenticate;
 use super::state::ServerState;
 use super::{remote_write, response, sql};
 
@@ -24,6 +25,7 @@ pub(super) fn router(state: Arc<ServerState>) -> Router {
         .route("/-/ready", get(ready))
         .route("/metrics", get(metrics))
         .fallback(not_found)
+        .layer(from_fn_with_state(Arc::clone(&state), authenticate))
         .layer(from_fn_with_state(Arc::clone(&state), observe))
         .with_state(state)
 }
@@ -58,7 +60,7 @@ async fn ready(State(state): State<Arc<ServerState>>) -> Response {
 
 async fn metrics(State(state): State<Arc<ServerState>>) -> Response {
     let stats = state.engine.stats();
-    let text = state.metrics.render(&stats, state.tenant.writer.cached_series());
+    let text = state.metrics.render(&stats, state.cached_series());
     ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
 }
 

@@ -11,15 +11,15 @@ use axum::extract::{Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use lynxstore_query::{Cancellation, QueryOutput};
+use lynxstore_query::{Cancellation, QueryEngine, QueryOutput, StatementAccess};
 use serde::Deserialize;
 
+use super::auth::Identity;
 use super::negotiation::{ResultFormat, is_cross_origin, result_format};
 use super::remote_write::body_status;
 use super::response::json_error;
 use super::sql_output::{chunks, route_name};
 use super::state::ServerState;
-use super::tenant::{Caller, Tenant};
 use crate::error::{Error, ErrorKind};
 
 /// Parameters of the address.
@@ -39,7 +39,7 @@ struct SqlBody {
 /// `GET`: the statement is the parameter `q`.
 pub(super) async fn get(
     State(state): State<Arc<ServerState>>,
-    Caller(tenant): Caller,
+    identity: Identity,
     Query(parameters): Query<SqlParameters>,
     headers: HeaderMap,
 ) -> Response {
@@ -49,18 +49,20 @@ pub(super) async fn get(
     if sql.len() > state.options.sql_bytes_max {
         return json_error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_input", "the statement is too long");
     }
-    if !only_reads(&sql) {
-        return invalid(
-            "GET runs statements that only read (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN): send this one by POST",
-        );
+    let query = identity.tenant.query(StatementAccess::ReadOnly).clone();
+    match run(&state, query, sql, parameters.format.as_deref(), &headers).await {
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            invalid("GET runs statements that only read (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN): send this one by POST")
+        }
+        Err(error) => failure(&state, &error),
+        Ok(answer) => answer,
     }
-    run(state, tenant, sql, parameters.format.as_deref(), &headers).await
 }
 
 /// `POST`: the statement is the body, as text, or as JSON when its content type says so.
 pub(super) async fn post(
     State(state): State<Arc<ServerState>>,
-    Caller(tenant): Caller,
+    identity: Identity,
     Query(parameters): Query<SqlParameters>,
     headers: HeaderMap,
     body: Body,
@@ -76,7 +78,11 @@ pub(super) async fn post(
         Ok(sql) => sql,
         Err(message) => return invalid(&message),
     };
-    run(state, tenant, sql, parameters.format.as_deref(), &headers).await
+    let query = identity.tenant.query(identity.roles.statement_access()).clone();
+    match run(&state, query, sql, parameters.format.as_deref(), &headers).await {
+        Err(error) => failure(&state, &error),
+        Ok(answer) => answer,
+    }
 }
 
 fn statement(headers: &HeaderMap, body: &[u8]) -> Result<String, String> {
@@ -94,43 +100,24 @@ fn statement(headers: &HeaderMap, body: &[u8]) -> Result<String, String> {
     }
 }
 
-/// Whether a statement begins with a word that only reads. A guess by the first word is enough here: the words that
-/// follow these cannot write.
-fn only_reads(sql: &str) -> bool {
-    const READING: [&str; 7] = ["select", "with", "values", "show", "describe", "desc", "explain"];
-    let mut rest = sql.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
-    loop {
-        let after_comment = if let Some(comment) = rest.strip_prefix("--") {
-            comment.split_once('\n').map_or("", |(_, after)| after)
-        } else if let Some(comment) = rest.strip_prefix("/*") {
-            comment.split_once("*/").map_or("", |(_, after)| after)
-        } else {
-            break;
-        };
-        rest = after_comment.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
-    }
-    let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-    READING.iter().any(|word| rest[..end].eq_ignore_ascii_case(word))
-}
-
 async fn run(
-    state: Arc<ServerState>,
-    tenant: Arc<Tenant>,
+    state: &Arc<ServerState>,
+    query: QueryEngine,
     sql: String,
     format: Option<&str>,
     headers: &HeaderMap,
-) -> Response {
+) -> Result<Response, Error> {
     if is_cross_origin(headers) {
         let message = "requests from pages of other sites are not accepted";
-        return json_error(StatusCode::FORBIDDEN, "forbidden", message);
+        return Ok(json_error(StatusCode::FORBIDDEN, "forbidden", message));
     }
     let format = match result_format(format, headers) {
         Ok(format) => format,
-        Err(message) => return invalid(&message),
+        Err(message) => return Ok(invalid(&message)),
     };
     let Ok(permit) = state.sql_gate.enter().await else {
         let message = "too many statements wait to be run: try again later";
-        return json_error(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
+        return Ok(json_error(StatusCode::SERVICE_UNAVAILABLE, "busy", message));
     };
     let cancel = CancelOnDrop(Cancellation::new());
     let cancellation = cancel.0.clone();
@@ -138,25 +125,25 @@ async fn run(
         // Held to the end of the job, also when the client has gone.
         let _permit = permit;
         let start = Instant::now();
-        let output = tenant.query.execute_with(&sql, &[], &cancellation)?;
+        let output = query.execute_with(&sql, &[], &cancellation)?;
         Ok::<_, Error>((output, start.elapsed().as_secs_f64()))
     };
     match tokio::time::timeout(state.options.statement_time_max, tokio::task::spawn_blocking(job)).await {
         Ok(Ok(Ok((output, seconds)))) => {
             state.metrics.statement_seconds.with_label_values(&[route_name(output.route)]).observe(seconds);
             state.metrics.result_rows.inc_by(output.row_count() as u64);
-            success(output, format, seconds * 1_000.0)
+            Ok(success(output, format, seconds * 1_000.0))
         }
-        Ok(Ok(Err(error))) => failure(&state, &error),
+        Ok(Ok(Err(error))) => Err(error),
         Ok(Err(error)) => {
             tracing::error!(%error, "a statement failed by a bug");
             let message = "the statement failed by a bug of the server; see its log";
-            json_error(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+            Ok(json_error(StatusCode::INTERNAL_SERVER_ERROR, "internal", message))
         }
         Err(_) => {
             let limit = state.options.statement_time_max;
             let message = format!("the statement ran longer than {limit:?} and was cancelled: narrow its time range");
-            json_error(StatusCode::BAD_REQUEST, "limit_exceeded", &message)
+            Ok(json_error(StatusCode::BAD_REQUEST, "limit_exceeded", &message))
         }
     }
 }
@@ -191,6 +178,7 @@ fn failure(state: &ServerState, error: &Error) -> Response {
         ErrorKind::AlreadyExists => (StatusCode::CONFLICT, "already_exists"),
         ErrorKind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         ErrorKind::ReadOnly => (StatusCode::FORBIDDEN, "read_only"),
+        ErrorKind::Denied => (StatusCode::FORBIDDEN, "forbidden"),
         ErrorKind::LimitExceeded => (StatusCode::BAD_REQUEST, "limit_exceeded"),
         ErrorKind::Unsupported => (StatusCode::BAD_REQUEST, "unsupported"),
         ErrorKind::Closed => (StatusCode::SERVICE_UNAVAILABLE, "closed"),
@@ -206,24 +194,6 @@ fn failure(state: &ServerState, error: &Error) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reading_statements_are_told_by_their_first_word() {
-        for sql in [
-            "SELECT 1",
-            " \n(select 1)",
-            "-- c\nWITH a AS (SELECT 1) SELECT 1",
-            "/* c */ show tables",
-            "((VALUES (1)))",
-        ] {
-            assert!(only_reads(sql), "{sql}");
-        }
-        for sql in
-            ["DROP TABLE t", "", "--", "/* SELECT", "selection", "-- SELECT\nDROP TABLE t", "INSERT INTO t SELECT 1"]
-        {
-            assert!(!only_reads(sql), "{sql}");
-        }
-    }
 
     #[test]
     fn a_statement_is_text_or_json() {

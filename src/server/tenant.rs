@@ -1,38 +1,116 @@
 //! Tenants: who a request acts for, and what it may touch.
 //!
-//! A tenant is a namespace with its own SQL engine and its own writers. A handler gets its tenant from the request and
-//! from nowhere else: no handler names a namespace itself, so none can reach that of another.
+//! A tenant is a namespace with its own SQL engine, its own writers and its own quotas. A handler gets its tenant from the
+//! request and from nowhere else: no handler names a namespace itself, so none can reach that of another.
 
-use std::convert::Infallible;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use lynxstore_query::{QueryEngine, QueryOptions};
+use axum::response::Response;
+use lynxstore_query::{NamespaceAccess, QueryEngine, QueryOptions, StatementAccess};
 use lynxstore_storage::engine::Engine;
+use parking_lot::RwLock;
 
+use super::auth::{Identity, TenantName};
 use super::options::ServerOptions;
+use super::response;
 use super::state::ServerState;
 use crate::ingest::prometheus::RemoteWriter;
+
+/// A cache from labels to series is at least this large, however many tenants share its memory.
+const SERIES_CACHE_BYTES_MIN: usize = 1 << 20;
 
 /// A namespace as its requests see it.
 #[derive(Debug)]
 pub(super) struct Tenant {
-    /// Runs statements from the network: no files, bounded results, this namespace alone.
-    pub(super) query: QueryEngine,
+    name: TenantName,
+    /// Run statements from the network: no files, bounded results, this namespace alone. One for each access.
+    read_only: QueryEngine,
+    read_write: QueryEngine,
+    admin: QueryEngine,
     pub(super) writer: RemoteWriter<Arc<Engine>>,
 }
 
 impl Tenant {
-    /// The tenant of the namespace that `query` names.
-    pub(super) fn new(engine: &Arc<Engine>, query: QueryOptions, options: &ServerOptions) -> Self {
-        let writer = RemoteWriter::new(
-            Arc::clone(engine),
-            query.namespace.clone(),
-            options.remote_write.clone(),
-            options.series_cache_bytes_max,
-        );
-        Self { query: QueryEngine::new(Arc::clone(engine), query), writer }
+    fn new(
+        name: &TenantName,
+        engine: &Arc<Engine>,
+        query: &QueryEngine,
+        options: &ServerOptions,
+        cache: usize,
+    ) -> Self {
+        let query = |statement_access| {
+            query.with_options(QueryOptions {
+                namespace: name.as_str().to_owned(),
+                namespace_access: NamespaceAccess::Own,
+                statement_access,
+                ..query.options().clone()
+            })
+        };
+        Self {
+            read_only: query(StatementAccess::ReadOnly),
+            read_write: query(StatementAccess::Write),
+            admin: query(StatementAccess::Admin),
+            writer: RemoteWriter::new(Arc::clone(engine), name.as_str(), options.remote_write.clone(), cache),
+            name: name.clone(),
+        }
+    }
+
+    /// The name, which is that of the namespace.
+    pub(super) fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// What runs statements with an access.
+    pub(super) fn query(&self, access: StatementAccess) -> &QueryEngine {
+        match access {
+            StatementAccess::ReadOnly => &self.read_only,
+            StatementAccess::Write => &self.read_write,
+            StatementAccess::Admin => &self.admin,
+        }
+    }
+}
+
+/// All tenants that requests acted for. Only names that credentials hold get here, so there are not more than the operator
+/// declared since the start.
+#[derive(Debug)]
+pub(super) struct Tenants {
+    engine: Arc<Engine>,
+    query: QueryEngine,
+    options: Arc<ServerOptions>,
+    /// Memory for the cache from labels to series, for one tenant.
+    series_cache_bytes: usize,
+    known: RwLock<HashMap<TenantName, Arc<Tenant>>>,
+}
+
+impl Tenants {
+    /// No tenant yet; `expected` of them will share the memory for caches.
+    pub(super) fn new(engine: Arc<Engine>, query: QueryOptions, options: Arc<ServerOptions>, expected: usize) -> Self {
+        let series_cache_bytes = (options.series_cache_bytes_max / expected.max(1)).max(SERIES_CACHE_BYTES_MIN);
+        let query = QueryEngine::new(Arc::clone(&engine), query);
+        Self { engine, query, options, series_cache_bytes, known: RwLock::default() }
+    }
+
+    /// The tenant of a name, made when it is first asked for.
+    pub(super) fn get(&self, name: &TenantName) -> Arc<Tenant> {
+        if let Some(tenant) = self.known.read().get(name) {
+            return Arc::clone(tenant);
+        }
+        let mut known = self.known.write();
+        let tenant = known.entry(name.clone()).or_insert_with(|| {
+            Arc::new(Tenant::new(name, &self.engine, &self.query, &self.options, self.series_cache_bytes))
+        });
+        Arc::clone(tenant)
+    }
+
+    /// Those that requests acted for so far, by name.
+    pub(super) fn known(&self) -> Vec<Arc<Tenant>> {
+        let mut tenants: Vec<_> = self.known.read().values().cloned().collect();
+        tenants.sort_by(|a, b| a.name.cmp(&b.name));
+        tenants
     }
 }
 
@@ -41,9 +119,26 @@ impl Tenant {
 pub(super) struct Caller(pub(super) Arc<Tenant>);
 
 impl FromRequestParts<Arc<ServerState>> for Caller {
-    type Rejection = Infallible;
+    type Rejection = Response;
 
-    async fn from_request_parts(_: &mut Parts, state: &Arc<ServerState>) -> Result<Self, Infallible> {
-        Ok(Self(Arc::clone(&state.tenant)))
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<ServerState>) -> Result<Self, Response> {
+        Ok(Self(Arc::clone(&identity(parts)?.tenant)))
     }
+}
+
+impl FromRequestParts<Arc<ServerState>> for Identity {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<ServerState>) -> Result<Self, Response> {
+        identity(parts).cloned()
+    }
+}
+
+/// What [`authenticate`](super::auth::authenticate) found. It stands before every route; a request that got around it goes
+/// no further.
+fn identity(parts: &Parts) -> Result<&Identity, Response> {
+    parts.extensions.get::<Identity>().ok_or_else(|| {
+        tracing::error!(path = parts.uri.path(), "a request reached its handler without having been identified");
+        response::text(StatusCode::INTERNAL_SERVER_ERROR, "the request failed by a bug of the server; see its log")
+    })
 }

@@ -15,21 +15,33 @@ use arrow::record_batch::RecordBatch;
 use lynxstore_storage::engine::Engine;
 use lynxstore_storage::snapshot::Snapshot;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::options::StatementAccess;
 
 /// Names of the system tables.
 pub(crate) const NAMES: [&str; 9] =
     ["columns", "corruption", "memory", "partitions", "recovery", "segments", "series", "tables", "tasks"];
 
 /// Makes system tables of one engine. Cheap to clone.
+///
+/// What tells of tables comes from the snapshot, which shows only the namespaces that the statement may name. What tells of
+/// the whole process is not for those who may only read or write rows.
 #[derive(Debug, Clone)]
 pub(crate) struct SystemTables {
     pub(crate) engine: Arc<Engine>,
+    pub(crate) access: StatementAccess,
 }
+
+/// The tables about the whole process: files, background work, memory.
+const OF_THE_PROCESS: [&str; 4] = ["corruption", "memory", "recovery", "tasks"];
 
 impl SystemTables {
     /// The rows of a system table; `None` when there is none of that name.
     pub(crate) fn table(&self, snapshot: &Snapshot, name: &str) -> Result<Option<RecordBatch>> {
+        if OF_THE_PROCESS.contains(&name) && self.access < StatementAccess::Admin {
+            let needs = StatementAccess::Admin.name();
+            return Err(Error::AccessDenied { what: format!("the table system.{name}"), needs });
+        }
         table(&self.engine, snapshot, name)
     }
 }
