@@ -4,6 +4,8 @@
 //! without a socket.
 
 pub mod prometheus;
+pub mod quota;
+pub mod sampling;
 mod store;
 
 pub use store::Store;

@@ -17,6 +17,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
+use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -39,6 +40,8 @@ pub(super) struct Connections {
     pub(super) head_bytes_max: usize,
     pub(super) headers_max: usize,
     pub(super) tls: Option<Arc<Tls>>,
+    /// How many are open.
+    pub(super) open: IntGauge,
     pub(super) shutdown_grace: Duration,
 }
 
@@ -82,12 +85,14 @@ impl Connections {
             let (this, open, stop) = (Arc::clone(&this), Arc::clone(&open), stop.clone());
             connections.spawn(async move {
                 let (activity, end) = (Activity::new(), Arc::new(Notify::new()));
+                this.open.inc();
                 open.by_id.lock().insert(id, (Arc::clone(&activity), Arc::clone(&end)));
                 tokio::select! {
                     () = this.serve_one(stream, activity, stop) => {}
                     () = end.notified() => tracing::debug!("an idle connection was closed for a new one"),
                 }
                 open.by_id.lock().remove(&id);
+                this.open.dec();
                 drop(slot);
             });
         }

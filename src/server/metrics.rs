@@ -68,6 +68,14 @@ impl Metrics {
             "Series and elements of remote-write requests that were left out, by reason.",
             &["reason"],
         );
+        let reloads = counters(
+            "lynxstore_reloads_total",
+            "Files that changed under the running server, by what became of them.",
+            &["what", "outcome"],
+        );
+        for what in ["credentials", "tls"] {
+            ["taken", "refused"].iter().for_each(|outcome| _ = reloads.with_label_values(&[what, outcome]));
+        }
         for reason in RejectReason::ALL {
             // So that the first rejection is an increase and not a new series.
             rejected.with_label_values(&[reason.as_str()]);
@@ -84,11 +92,7 @@ impl Metrics {
                 "Requests that were refused before their handler, by reason.",
                 &["reason"],
             ),
-            reloads: counters(
-                "lynxstore_reloads_total",
-                "Files that changed under the running server, by what became of them.",
-                &["what", "outcome"],
-            ),
+            reloads,
             received_bytes: counter("lynxstore_remote_write_received_bytes_total", "Bytes of remote-write bodies."),
             decoded_bytes: counter(
                 "lynxstore_remote_write_decoded_bytes_total",

@@ -9,8 +9,12 @@
 
 mod auth;
 mod body;
+pub mod config;
 mod connection;
+mod disk;
 mod gate;
+mod in_flight;
+mod load_metrics;
 mod log_limit;
 mod metrics;
 mod negotiation;
@@ -18,6 +22,7 @@ mod options;
 mod process;
 mod reload;
 mod remote_write;
+mod request_trace;
 mod response;
 mod router;
 mod run;
@@ -29,6 +34,7 @@ mod stream;
 mod tenant;
 mod tls;
 
+pub use crate::ingest::quota::TenantLimits;
 pub use auth::{Credentials, PASSWORD_BYTES_MAX, Role, TenantName, hash_password, hash_token, new_token};
 pub use options::{Exposure, ServerOptions};
 pub use run::{Server, ServerHandle, serve, shutdown_signal};

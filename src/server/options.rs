@@ -1,11 +1,16 @@
 //! What a server is told at its start.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lynxstore_query::SqlLimits;
+
+use super::auth::TenantName;
 use super::tls::TlsOptions;
 use crate::ingest::prometheus::Limits;
+use crate::ingest::quota::TenantLimits;
 
 /// Which addresses a server without credentials may listen on: whoever reaches the port reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,8 +51,23 @@ pub struct ServerOptions {
     pub waiting_max: usize,
     /// How long a request waits for its turn before it gets 503.
     pub wait_max: Duration,
-    /// Bytes of all request bodies in memory together; a request that does not fit gets 503.
+    /// Bytes of all request bodies in memory together, as they came and decoded; a request that does not fit gets 503.
+    /// 0 is a quarter of the memory for unflushed rows, at least 64 MiB.
     pub body_bytes_in_flight_max: usize,
+    /// Bytes per second that a body has to come with, after its first 10 s.
+    pub body_bytes_per_second_min: u64,
+    /// Bytes of all results that their clients have not read yet; a statement whose result does not fit gets 503.
+    pub result_bytes_in_flight_max: usize,
+    /// Free bytes on the disk of the database below which writes get 503.
+    pub disk_free_bytes_min: u64,
+    /// Bounds of each tenant.
+    pub tenant_limits: TenantLimits,
+    /// Bounds of tenants that differ from the others.
+    pub tenant_overrides: BTreeMap<TenantName, TenantLimits>,
+    /// Depth of brackets and subqueries of a statement.
+    pub sql_depth_max: usize,
+    /// Names, literals and operators of a statement.
+    pub sql_nodes_max: usize,
     /// Bytes of the text of an SQL statement.
     pub sql_bytes_max: usize,
     /// Rows of an SQL result.
@@ -91,7 +111,14 @@ impl Default for ServerOptions {
             statements_max: cores.max(2),
             waiting_max: 64,
             wait_max: Duration::from_secs(5),
-            body_bytes_in_flight_max: 256 << 20,
+            body_bytes_in_flight_max: 0,
+            body_bytes_per_second_min: 1 << 10,
+            result_bytes_in_flight_max: 512 << 20,
+            disk_free_bytes_min: 256 << 20,
+            tenant_limits: TenantLimits::default(),
+            tenant_overrides: BTreeMap::new(),
+            sql_depth_max: SqlLimits::DEPTH_CAP,
+            sql_nodes_max: 50_000,
             sql_bytes_max: 1 << 20,
             sql_rows_max: 1_000_000,
             statement_memory_bytes_max: 256 << 20,

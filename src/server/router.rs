@@ -11,8 +11,10 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tracing::Instrument;
 
-use super::auth::authenticate;
+use super::auth::{Identity, Role, authenticate};
+use super::request_trace::{REQUEST_ID, request_id, request_span};
 use super::state::ServerState;
 use super::{remote_write, response, sql};
 
@@ -36,7 +38,11 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
     // Paths that are not ours share one name: the set of names must not be up to clients.
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map_or("other", MatchedPath::as_str);
-    let mut answer = next.run(request).await;
+    let id = request_id(request.headers());
+    let span = request_span(request.method().as_str(), path, &id, request.headers());
+    let mut answer = next.run(request).instrument(span.clone()).await;
+    span.in_scope(|| tracing::debug!(status = answer.status().as_u16(), elapsed = ?start.elapsed(), "answered"));
+    answer.headers_mut().insert(REQUEST_ID, id);
     state.metrics.request_seconds.with_label_values(&[path]).observe(start.elapsed().as_secs_f64());
     state.metrics.requests.with_label_values(&[path, answer.status().as_str()]).inc();
     if state.is_stopping.load(Ordering::Acquire) {
@@ -58,9 +64,16 @@ async fn ready(State(state): State<Arc<ServerState>>) -> Response {
     "LynxStore is ready.\n".into_response()
 }
 
-async fn metrics(State(state): State<Arc<ServerState>>) -> Response {
+/// Figures: all for administrators, those of the own tenants for others.
+async fn metrics(State(state): State<Arc<ServerState>>, identity: Identity) -> Response {
     let stats = state.engine.stats();
-    let text = state.metrics.render(&stats, state.cached_series());
+    let text = if identity.roles.include(Role::Admin) {
+        let mut text = state.metrics.render(&stats, state.cached_series());
+        text.extend(state.load.render(&state, &stats, None));
+        text
+    } else {
+        state.load.render(&state, &stats, Some(&identity.tenants))
+    };
     ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::auth::Credentials;
 use super::connection::Connections;
+use super::disk::watch_disk;
 use super::options::{Exposure, ServerOptions};
 use super::reload::{Watched, watch};
 use super::router::router;
@@ -41,6 +42,14 @@ pub struct Server {
 }
 
 impl Server {
+    /// Checks everything that [`Server::bind`] checks, but for the port.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`].
+    pub fn check(options: &ServerOptions) -> Result<()> {
+        Checked::new(options).map(drop)
+    }
+
     /// Takes the port. Connections queue up from now on.
     ///
     /// # Errors
@@ -48,12 +57,7 @@ impl Server {
     /// credentials nor allow that, and for credentials that make no sense; [`ErrorKind::Io`] when the address cannot be listened on.
     pub fn bind(database: Database, options: ServerOptions) -> Result<Self> {
         let address = options.listen;
-        let credentials = options.credentials_file.as_deref().map(Credentials::load).transpose();
-        let credentials = credentials.map_err(Error::invalid)?.map(Arc::new);
-        let tls = options.tls.clone().map(Tls::load).transpose().map_err(Error::invalid)?.map(Arc::new);
-        if !address.ip().is_loopback() {
-            check_exposure(&options, credentials.is_some())?;
-        }
+        let Checked { credentials, tls } = Checked::new(&options)?;
         let io = |error: std::io::Error| Error::new(ErrorKind::Io, format!("cannot listen on {address}: {error}"));
         let listener = TcpListener::bind(address).map_err(io)?;
         listener.set_nonblocking(true).map_err(io)?;
@@ -95,12 +99,14 @@ impl Server {
             head_bytes_max: options.head_bytes_max,
             headers_max: options.headers_max,
             tls: tls.clone(),
+            open: state.load.connections.clone(),
             shutdown_grace: options.shutdown_grace,
         };
         tracing::info!(address = %local_addr, tls = tls.is_some(), "serving");
         let served = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let (stop, stopped) = watch::channel(false);
+            let disk = tokio::spawn(watch_disk(Arc::clone(&state.disk)));
             let watching =
                 tokio::spawn(watch(Arc::clone(&state), watched_files(&state, tls.as_ref()), reload_interval));
             let serving = tokio::spawn(connections.serve(listener, stopped));
@@ -111,6 +117,7 @@ impl Server {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the server ended by a bug");
             }
+            disk.abort();
             watching.abort();
             Ok::<_, std::io::Error>(())
         });
@@ -118,6 +125,24 @@ impl Server {
         let closed = database.close();
         served.map_err(|error| Error::new(ErrorKind::Io, format!("cannot listen on {local_addr}: {error}")))?;
         closed
+    }
+}
+
+/// The files that options name, read and found to be sound.
+struct Checked {
+    credentials: Option<Arc<Credentials>>,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Checked {
+    fn new(options: &ServerOptions) -> Result<Self> {
+        let credentials = options.credentials_file.as_deref().map(Credentials::load).transpose();
+        let credentials = credentials.map_err(Error::invalid)?.map(Arc::new);
+        let tls = options.tls.clone().map(Tls::load).transpose().map_err(Error::invalid)?.map(Arc::new);
+        if !options.listen.ip().is_loopback() {
+            check_exposure(options, credentials.is_some())?;
+        }
+        Ok(Self { credentials, tls })
     }
 }
 
@@ -142,7 +167,7 @@ fn check_exposure(options: &ServerOptions, has_credentials: bool) -> Result<()> 
         }
         (false, Exposure::LoopbackOnly) => Err(Error::invalid(format!(
             "{address} can be reached from other machines and the server asks for no credentials: \
-             listen on 127.0.0.1, name a credentials file, or allow it in the options"
+             listen on 127.0.0.1, name a credentials file, or allow it all the same (--insecure)"
         ))),
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::array::RecordBatch;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::header::CONTENT_TYPE;
@@ -15,11 +16,13 @@ use lynxstore_query::{Cancellation, QueryEngine, QueryOutput, StatementAccess};
 use serde::Deserialize;
 
 use super::auth::Identity;
+use super::in_flight::Share;
 use super::negotiation::{ResultFormat, is_cross_origin, result_format};
 use super::remote_write::body_status;
 use super::response::json_error;
 use super::sql_output::{chunks, route_name};
 use super::state::ServerState;
+use super::stream::KeepingBody;
 use crate::error::{Error, ErrorKind};
 
 /// Parameters of the address.
@@ -132,7 +135,13 @@ async fn run(
         Ok(Ok(Ok((output, seconds)))) => {
             state.metrics.statement_seconds.with_label_values(&[route_name(output.route)]).observe(seconds);
             state.metrics.result_rows.inc_by(output.row_count() as u64);
-            Ok(success(output, format, seconds * 1_000.0))
+            let mut share = Share::default();
+            let bytes = output.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+            if !state.results.grow(&mut share, bytes) {
+                let message = "too many results wait to be read by their clients: try again later, or select less";
+                return Ok(json_error(StatusCode::SERVICE_UNAVAILABLE, "busy", message));
+            }
+            Ok(success(output, format, seconds * 1_000.0, share))
         }
         Ok(Ok(Err(error))) => Err(error),
         Ok(Err(error)) => {
@@ -157,14 +166,16 @@ impl Drop for CancelOnDrop {
     }
 }
 
-fn success(output: QueryOutput, format: ResultFormat, elapsed_ms: f64) -> Response {
+/// The rows of a result, made into text as the client reads them; until then they hold their share of the memory.
+fn success(output: QueryOutput, format: ResultFormat, elapsed_ms: f64, share: Share) -> Response {
     let content_type = match format {
         ResultFormat::Json => "application/json",
         ResultFormat::NdJson => "application/x-ndjson",
         ResultFormat::Csv => "text/csv; charset=utf-8; header=present",
     };
     let chunks = chunks(output, format, elapsed_ms).map(Ok::<_, std::convert::Infallible>);
-    ([(CONTENT_TYPE, content_type)], Body::from_stream(futures::stream::iter(chunks))).into_response()
+    let body = Body::new(KeepingBody::new(Body::from_stream(futures::stream::iter(chunks)), share));
+    ([(CONTENT_TYPE, content_type)], body).into_response()
 }
 
 fn invalid(message: &str) -> Response {

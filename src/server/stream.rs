@@ -8,7 +8,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -41,43 +41,61 @@ enum Phase {
 
 /// What a connection is doing, and since when; shared by its socket and its service.
 #[derive(Debug)]
-pub(super) struct Activity(Mutex<(Phase, Instant)>);
+pub(super) struct Activity(Mutex<ActivityState>);
+
+#[derive(Debug)]
+struct ActivityState {
+    phase: Phase,
+    since: Instant,
+    /// Who waits for bytes without a deadline, because there was a request.
+    reader: Option<Waker>,
+}
 
 impl Activity {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new((Phase::Idle, Instant::now()))))
+        Arc::new(Self(Mutex::new(ActivityState { phase: Phase::Idle, since: Instant::now(), reader: None })))
     }
 
     /// The connection waits for the next request.
     pub(super) fn set_idle(&self) {
-        *self.0.lock() = (Phase::Idle, Instant::now());
+        let mut state = self.0.lock();
+        (state.phase, state.since) = (Phase::Idle, Instant::now());
+        // From now on there is a deadline, which the reader does not know of.
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
     }
 
     /// A head was read; the request lasts until the guard is dropped.
     pub(super) fn begin_request(self: &Arc<Self>) -> RequestGuard {
-        *self.0.lock() = (Phase::Request, Instant::now());
+        let mut state = self.0.lock();
+        (state.phase, state.since) = (Phase::Request, Instant::now());
         RequestGuard(Arc::clone(self))
     }
 
     /// Since when the connection has been without a request; `None` while it has one.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        let (phase, since) = *self.0.lock();
-        (phase != Phase::Request).then_some(since)
+        let state = self.0.lock();
+        (state.phase != Phase::Request).then_some(state.since)
     }
 
     fn bytes_came(&self) {
         let mut state = self.0.lock();
-        if state.0 == Phase::Idle {
-            *state = (Phase::Head, Instant::now());
+        if state.phase == Phase::Idle {
+            (state.phase, state.since) = (Phase::Head, Instant::now());
         }
     }
 
-    fn read_deadline(&self, times: &StreamTimes) -> Option<Instant> {
-        let (phase, since) = *self.0.lock();
-        match phase {
-            Phase::Idle => Some(since + times.idle_max),
-            Phase::Head => Some(since + times.head_max),
-            Phase::Request => None,
+    /// Until when bytes have to come; without a deadline, who waits is woken when there is one.
+    fn read_deadline(&self, times: &StreamTimes, context: &Context<'_>) -> Option<Instant> {
+        let mut state = self.0.lock();
+        match state.phase {
+            Phase::Idle => Some(state.since + times.idle_max),
+            Phase::Head => Some(state.since + times.head_max),
+            Phase::Request => {
+                state.reader = Some(context.waker().clone());
+                None
+            }
         }
     }
 }
@@ -184,7 +202,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
             }
             return Poll::Ready(result);
         }
-        let Some(deadline) = this.activity.read_deadline(&this.times) else { return Poll::Pending };
+        let Some(deadline) = this.activity.read_deadline(&this.times, context) else { return Poll::Pending };
         if this.read_timer.deadline() != deadline {
             this.read_timer.as_mut().reset(deadline);
         }

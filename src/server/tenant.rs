@@ -19,6 +19,7 @@ use super::options::ServerOptions;
 use super::response;
 use super::state::ServerState;
 use crate::ingest::prometheus::RemoteWriter;
+use crate::ingest::quota::IngestQuota;
 
 /// A cache from labels to series is at least this large, however many tenants share its memory.
 const SERIES_CACHE_BYTES_MIN: usize = 1 << 20;
@@ -32,6 +33,8 @@ pub(super) struct Tenant {
     read_write: QueryEngine,
     admin: QueryEngine,
     pub(super) writer: RemoteWriter<Arc<Engine>>,
+    /// What it may bring; writers of every protocol take from it.
+    pub(super) quota: Arc<IngestQuota>,
 }
 
 impl Tenant {
@@ -50,11 +53,15 @@ impl Tenant {
                 ..query.options().clone()
             })
         };
+        let limits = options.tenant_overrides.get(name).unwrap_or(&options.tenant_limits);
+        let quota = IngestQuota::new(name.as_str(), limits.clone());
         Self {
             read_only: query(StatementAccess::ReadOnly),
             read_write: query(StatementAccess::Write),
             admin: query(StatementAccess::Admin),
-            writer: RemoteWriter::new(Arc::clone(engine), name.as_str(), options.remote_write.clone(), cache),
+            writer: RemoteWriter::new(Arc::clone(engine), name.as_str(), options.remote_write.clone(), cache)
+                .with_quota(Arc::clone(&quota)),
+            quota,
             name: name.clone(),
         }
     }

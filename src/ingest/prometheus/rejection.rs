@@ -27,11 +27,15 @@ pub enum RejectReason {
     InvalidHistogram,
     /// The table of the metric was declared with other columns, or takes no new ones.
     SchemaConflict,
+    /// A new series, and too many began in this minute.
+    SeriesRate,
+    /// A new series, and the table or the tenant has as many as it may.
+    SeriesLimit,
 }
 
 impl RejectReason {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::MissingMetricName,
         Self::EmptyLabelName,
         Self::DuplicateLabel,
@@ -41,6 +45,8 @@ impl RejectReason {
         Self::TimeOutOfRange,
         Self::InvalidHistogram,
         Self::SchemaConflict,
+        Self::SeriesRate,
+        Self::SeriesLimit,
     ];
 
     /// The reason as one word, for responses and metrics.
@@ -55,6 +61,8 @@ impl RejectReason {
             Self::TimeOutOfRange => "time_out_of_range",
             Self::InvalidHistogram => "invalid_histogram",
             Self::SchemaConflict => "schema_conflict",
+            Self::SeriesRate => "series_rate",
+            Self::SeriesLimit => "series_limit",
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use lynxstore_storage::types::{FieldType, SeriesBatch, SeriesKey, TableSchema};
 use parking_lot::{Mutex, RwLock};
@@ -24,6 +25,7 @@ use super::{
     DecodeError, Labels, Limits, Series, WriteRequest, decode, decompress, parse_labels, table_name, tag_name,
 };
 use crate::ingest::Store;
+use crate::ingest::quota::{IngestQuota, RateExceeded};
 
 /// Buffers for decompressed bodies that are kept for the next request are at most this large and this many.
 const KEPT_BUFFER_BYTES_MAX: usize = 4 << 20;
@@ -49,6 +51,9 @@ pub enum WriteError {
     /// The body is not an acceptable request.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// The tenant has brought as much as it may for now.
+    #[error(transparent)]
+    Rate(#[from] RateExceeded),
     /// The engine did not take it; the same request may be sent again.
     #[error(transparent)]
     Store(#[from] lynxstore_storage::Error),
@@ -57,8 +62,9 @@ pub enum WriteError {
 /// Writes remote-write requests into a store.
 #[derive(Debug)]
 pub struct RemoteWriter<S> {
-    store: S,
-    namespace: String,
+    pub(super) store: S,
+    pub(super) namespace: String,
+    pub(super) quota: Option<Arc<IngestQuota>>,
     limits: Limits,
     cache: RwLock<SeriesCache>,
     tables: TableMaker,
@@ -66,20 +72,20 @@ pub struct RemoteWriter<S> {
 }
 
 /// A series that is not in the cache, with its labels checked.
-struct NewSeries<'r> {
-    index: u32,
+pub(super) struct NewSeries<'r> {
+    pub(super) index: u32,
     hash: u64,
-    table: String,
-    labels: Labels<'r>,
+    pub(super) table: String,
+    pub(super) labels: Labels<'r>,
 }
 
 /// What a request comes to on its way into the store.
-struct Plan<'r> {
+pub(super) struct Plan<'r> {
     occurrences: Vec<Occurrence>,
-    new: Vec<NewSeries<'r>>,
+    pub(super) new: Vec<NewSeries<'r>>,
     exemplars: Vec<ExemplarRow>,
     metadata: Vec<MetadataRow<'r>>,
-    outcome: WriteOutcome,
+    pub(super) outcome: WriteOutcome,
 }
 
 impl<S: Store> RemoteWriter<S> {
@@ -88,11 +94,18 @@ impl<S: Store> RemoteWriter<S> {
         Self {
             store,
             namespace: namespace.into(),
+            quota: None,
             limits,
             cache: RwLock::new(SeriesCache::new(cache_bytes_max)),
             tables: TableMaker::default(),
             buffers: Mutex::default(),
         }
+    }
+
+    /// The same writer under the quota of its tenant.
+    #[must_use]
+    pub fn with_quota(self, quota: Arc<IngestQuota>) -> Self {
+        Self { quota: Some(quota), ..self }
     }
 
     /// The limits of a request.
@@ -125,6 +138,9 @@ impl<S: Store> RemoteWriter<S> {
     fn write_with(&self, body: &[u8], arrival_ns: i64, buffer: &mut Vec<u8>) -> Result<WriteOutcome, WriteError> {
         let message = decompress(body, &self.limits, buffer)?;
         let request = decode(message, &self.limits)?;
+        if let Some(quota) = &self.quota {
+            quota.admit_samples((request.samples.len() + request.histograms.len()) as u64, Instant::now())?;
+        }
         let mut attempt = 1;
         loop {
             match self.commit(&request, arrival_ns) {
@@ -144,6 +160,7 @@ impl<S: Store> RemoteWriter<S> {
 
     fn commit(&self, request: &WriteRequest<'_>, arrival_ns: i64) -> Result<WriteOutcome, WriteError> {
         let mut plan = self.plan(request)?;
+        self.admit_new(request, &mut plan)?;
         let schemas = self.make_tables(request, &plan)?;
         self.add_new_series(request, &mut plan, &schemas);
         let Plan { mut occurrences, exemplars, metadata, mut outcome, .. } = plan;
@@ -355,7 +372,7 @@ fn checked_labels<'r>(
     }))
 }
 
-fn counts_of(series: &Series<'_>) -> Counts {
+pub(super) fn counts_of(series: &Series<'_>) -> Counts {
     Counts {
         series: 1,
         samples: series.samples.len() as u64,
@@ -366,7 +383,7 @@ fn counts_of(series: &Series<'_>) -> Counts {
 }
 
 /// The key of labels in a table; `None` when the table lacks a tag for one of them.
-fn series_key(schema: &TableSchema, labels: &Labels<'_>) -> Option<SeriesKey> {
+pub(super) fn series_key(schema: &TableSchema, labels: &Labels<'_>) -> Option<SeriesKey> {
     let mut values = vec![None; schema.tags.len()];
     for (name, value) in labels.pairs() {
         values[schema.tag_index(&tag_name(name))?] = Some(value.as_bytes());

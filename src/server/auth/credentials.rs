@@ -85,7 +85,8 @@ impl Credentials {
     pub fn parse(text: &str) -> Result<Self, String> {
         // The message of a parser quotes the line, and the line may hold a hash: only its place is told on.
         let file: CredentialsFile = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
             format!("line {line}: {}", error.message())
         })?;
         if file.users.is_empty() {
@@ -208,7 +209,7 @@ mod tests {
             (format!("{ok}tenants = [\"..\"]"), "tenants"),
             (format!("{ok}tenants = []"), "tenants is empty"),
             ("[[users]]\nname = \"ann\"\nroles = [\"read\"]".into(), "neither"),
-            (format!("{ok}password_bcrypt = '{HASH}'"), "line 5"),
+            (format!("{ok}password_bcrypt = '{HASH}'"), "duplicate key"),
         ] {
             let error = Credentials::parse(&text).unwrap_err();
             assert!(error.contains(expected), "{expected}: {error}");

@@ -28,7 +28,7 @@ const TENANT_HEADER: &str = "x-scope-orgid";
 const CHALLENGES: [&str; 2] = ["Basic realm=\"LynxStore\", charset=\"UTF-8\"", "Bearer realm=\"LynxStore\""];
 
 /// Paths on which the parameters `u` and `p` are credentials.
-const LINE_PROTOCOL: [&str; 2] = ["/write", "/api/v2/write"];
+const LINE_PROTOCOL: [&str; 3] = ["/write", "/api/v2/write", "/api/v3/write_lp"];
 
 /// Knows the users of a server, as the file says now.
 #[derive(Debug)]
@@ -66,6 +66,8 @@ pub(in crate::server) enum Refusal {
     Tenant,
     /// Too many passwords are being checked.
     Overloaded,
+    /// There is no room for what would be written.
+    DiskLow,
 }
 
 impl Refusal {
@@ -78,6 +80,7 @@ impl Refusal {
             Self::TenantName(_) => "tenant_name",
             Self::Tenant => "tenant",
             Self::Overloaded => "overloaded",
+            Self::DiskLow => "disk_low",
         }
     }
 
@@ -93,6 +96,9 @@ impl Refusal {
             Self::TenantName(message) => (StatusCode::BAD_REQUEST, "invalid_input", message),
             Self::Tenant => {
                 (StatusCode::FORBIDDEN, "forbidden", "the tenant that X-Scope-OrgID names is not one of the user's")
+            }
+            Self::DiskLow => {
+                (StatusCode::SERVICE_UNAVAILABLE, "busy", "the disk of the server is nearly full: try again later")
             }
             Self::Overloaded => {
                 (StatusCode::SERVICE_UNAVAILABLE, "busy", "too many passwords are being checked: try again later")
@@ -181,6 +187,9 @@ async fn identify(state: &ServerState, parts: &Parts, path: Option<&str>) -> Res
     if !roles.include(needs) {
         return Err(Refusal::Role(needs));
     }
+    if needs == Role::Write && state.disk.is_low() {
+        return Err(Refusal::DiskLow);
+    }
     Ok(Identity { user: name, roles, tenant: state.tenants.get(tenant), tenants: Arc::clone(&tenants) })
 }
 
@@ -202,8 +211,11 @@ pub(in crate::server) async fn authenticate(
             if let Some(user) = &identity.user {
                 tracing::Span::current().record("user", &**user);
             }
+            let tenant = Arc::clone(&identity.tenant);
             parts.extensions.insert(identity);
-            next.run(Request::from_parts(parts, body)).await
+            let answer = next.run(Request::from_parts(parts, body)).await;
+            state.load.tenant_requests.with_label_values(&[tenant.name(), answer.status().as_str()]).inc();
+            answer
         }
         Err(refusal) => {
             state.metrics.refused_requests.with_label_values(&[refusal.reason()]).inc();

@@ -59,7 +59,7 @@ pub(super) enum RouteAccess {
 /// What the route of a path needs; `None` is a path without a route.
 pub(super) fn route_access(path: Option<&str>) -> RouteAccess {
     match path {
-        Some("/-/healthy" | "/-/ready") => RouteAccess::Open,
+        Some("/-/healthy" | "/-/ready" | "/ping" | "/health") => RouteAccess::Open,
         Some("/metrics" | "/api/v1/sql") => RouteAccess::Needs(Role::Read),
         Some(path) if is_ingest(path) => RouteAccess::Needs(Role::Write),
         _ => RouteAccess::Needs(Role::Admin),
@@ -68,10 +68,11 @@ pub(super) fn route_access(path: Option<&str>) -> RouteAccess {
 
 /// Whether rows are pushed to a path, by the form in which its route was declared.
 fn is_ingest(path: &str) -> bool {
-    const PATHS: [&str; 11] = [
+    const PATHS: [&str; 12] = [
         "/api/v1/write",
         "/write",
         "/api/v2/write",
+        "/api/v3/write_lp",
         "/api/v1/events/{table}",
         "/api/v1/ingest/{table}",
         "/api/v1/import/{table}",

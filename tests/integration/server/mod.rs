@@ -1,8 +1,11 @@
 //! The HTTP server over a real socket: remote write in, SQL out, statuses, limits, shutdown.
 
+mod attacks;
 mod auth;
 mod client;
+mod documentation;
 mod http;
+mod limits;
 mod message;
 mod remote_write;
 mod tls;
