@@ -28,11 +28,11 @@ pub enum RollupMode {
 /// What statements may do. Each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum StatementAccess {
-    /// Queries, `EXPLAIN`, `SHOW` and `DESCRIBE`, and the system tables that tell of tables.
+    /// Queries, `EXPLAIN`, `SHOW` and `DESCRIBE`.
     ReadOnly,
     /// Rows into tables and out of them as well: `INSERT`, `COPY`.
     Write,
-    /// Everything: tables, deletes, maintenance, and the system tables that tell of the whole process.
+    /// Everything: tables, deletes, maintenance.
     #[default]
     Admin,
 }
@@ -46,6 +46,16 @@ impl StatementAccess {
             Self::Admin => "admin",
         }
     }
+}
+
+/// Which system tables statements may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SystemAccess {
+    /// All.
+    #[default]
+    All,
+    /// Those about the tables that the statement may name; not those about the whole process.
+    OwnTables,
 }
 
 /// Which namespaces statements may name.
@@ -94,6 +104,8 @@ pub struct QueryOptions {
     pub namespace_access: NamespaceAccess,
     /// What statements may do.
     pub statement_access: StatementAccess,
+    /// Which system tables may be read.
+    pub system_access: SystemAccess,
     /// Threads for one statement; statements below about a million values stay on the caller's thread.
     pub threads: usize,
     /// Whether statements may name files.
@@ -130,6 +142,7 @@ impl Default for QueryOptions {
             namespace: "public".into(),
             namespace_access: NamespaceAccess::All,
             statement_access: StatementAccess::Admin,
+            system_access: SystemAccess::All,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             file_access: FileAccess::Denied,
             rows_out_max: ROWS_OUT_MAX,

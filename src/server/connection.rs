@@ -48,14 +48,20 @@ pub(super) struct Connections {
 /// Connections that are open, and how to end each.
 #[derive(Debug, Default)]
 struct OpenConnections {
-    by_id: Mutex<HashMap<u64, (Arc<Activity>, Arc<Notify>)>>,
+    by_id: Mutex<HashMap<u64, OpenConnection>>,
+}
+
+#[derive(Debug)]
+struct OpenConnection {
+    activity: Arc<Activity>,
+    end: Arc<Notify>,
 }
 
 impl OpenConnections {
     /// Ends the connection that has been without a request for longest.
     fn end_idlest(&self) {
         let open = self.by_id.lock();
-        let idle = open.values().filter_map(|(activity, end)| Some((activity.idle_since()?, end)));
+        let idle = open.values().filter_map(|one| Some((one.activity.idle_since()?, &one.end)));
         if let Some((_, end)) = idle.min_by_key(|(since, _)| *since) {
             end.notify_one();
         }
@@ -86,7 +92,8 @@ impl Connections {
             connections.spawn(async move {
                 let (activity, end) = (Activity::new(), Arc::new(Notify::new()));
                 this.open.inc();
-                open.by_id.lock().insert(id, (Arc::clone(&activity), Arc::clone(&end)));
+                let this_one = OpenConnection { activity: Arc::clone(&activity), end: Arc::clone(&end) };
+                open.by_id.lock().insert(id, this_one);
                 tokio::select! {
                     () = this.serve_one(stream, activity, stop) => {}
                     () = end.notified() => tracing::debug!("an idle connection was closed for a new one"),

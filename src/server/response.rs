@@ -23,7 +23,8 @@ pub(super) fn text(status: StatusCode, message: &str) -> Response {
 
 /// A refusal as JSON, in the form of the SQL endpoint.
 pub(super) fn json_error(status: StatusCode, kind: &str, message: &str) -> Response {
-    let body = serde_json::json!({ "error": { "kind": kind, "message": message } }).to_string();
+    let end = message.floor_char_boundary(TEXT_BYTES_MAX - 1);
+    let body = serde_json::json!({ "error": { "kind": kind, "message": &message[..end] } }).to_string();
     with_retry(status, (status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use lynxstore_query::{Cancellation, QueryEngine, QueryOutput, StatementAccess};
 use serde::Deserialize;
 
-use super::auth::Identity;
+use super::auth::{Identity, Role};
 use super::in_flight::Share;
 use super::negotiation::{ResultFormat, is_cross_origin, result_format};
 use super::remote_write::body_status;
@@ -52,9 +52,9 @@ pub(super) async fn get(
     if sql.len() > state.options.sql_bytes_max {
         return json_error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_input", "the statement is too long");
     }
-    let query = identity.tenant.query(StatementAccess::ReadOnly).clone();
+    let query = identity.tenant.query(StatementAccess::ReadOnly, identity.roles.system_access());
     match run(&state, query, sql, parameters.format.as_deref(), &headers).await {
-        Err(error) if error.kind() == ErrorKind::Denied => {
+        Err(error) if error.kind() == ErrorKind::Denied && identity.roles.include(Role::Write) => {
             invalid("GET runs statements that only read (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN): send this one by POST")
         }
         Err(error) => failure(&state, &error),
@@ -81,7 +81,7 @@ pub(super) async fn post(
         Ok(sql) => sql,
         Err(message) => return invalid(&message),
     };
-    let query = identity.tenant.query(identity.roles.statement_access()).clone();
+    let query = identity.tenant.query(identity.roles.statement_access(), identity.roles.system_access());
     match run(&state, query, sql, parameters.format.as_deref(), &headers).await {
         Err(error) => failure(&state, &error),
         Ok(answer) => answer,

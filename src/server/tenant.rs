@@ -9,8 +9,8 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::Response;
-use lynxstore_query::{NamespaceAccess, QueryEngine, QueryOptions, StatementAccess};
+use axum::response::{IntoResponse, Response};
+use lynxstore_query::{NamespaceAccess, QueryEngine, QueryOptions, StatementAccess, SystemAccess};
 use lynxstore_storage::engine::Engine;
 use parking_lot::RwLock;
 
@@ -28,10 +28,8 @@ const SERIES_CACHE_BYTES_MIN: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Tenant {
     name: TenantName,
-    /// Run statements from the network: no files, bounded results, this namespace alone. One for each access.
-    read_only: QueryEngine,
-    read_write: QueryEngine,
-    admin: QueryEngine,
+    /// Runs statements from the network: no files, bounded results, this namespace alone.
+    query: QueryEngine,
     pub(super) writer: RemoteWriter<Arc<Engine>>,
     /// What it may bring; writers of every protocol take from it.
     pub(super) quota: Arc<IngestQuota>,
@@ -45,20 +43,15 @@ impl Tenant {
         options: &ServerOptions,
         cache: usize,
     ) -> Self {
-        let query = |statement_access| {
-            query.with_options(QueryOptions {
-                namespace: name.as_str().to_owned(),
-                namespace_access: NamespaceAccess::Own,
-                statement_access,
-                ..query.options().clone()
-            })
-        };
+        let query = query.with_options(QueryOptions {
+            namespace: name.as_str().to_owned(),
+            namespace_access: NamespaceAccess::Own,
+            ..query.options().clone()
+        });
         let limits = options.tenant_overrides.get(name).unwrap_or(&options.tenant_limits);
         let quota = IngestQuota::new(name.as_str(), limits.clone());
         Self {
-            read_only: query(StatementAccess::ReadOnly),
-            read_write: query(StatementAccess::Write),
-            admin: query(StatementAccess::Admin),
+            query,
             writer: RemoteWriter::new(Arc::clone(engine), name.as_str(), options.remote_write.clone(), cache)
                 .with_quota(Arc::clone(&quota)),
             quota,
@@ -71,13 +64,9 @@ impl Tenant {
         self.name.as_str()
     }
 
-    /// What runs statements with an access.
-    pub(super) fn query(&self, access: StatementAccess) -> &QueryEngine {
-        match access {
-            StatementAccess::ReadOnly => &self.read_only,
-            StatementAccess::Write => &self.read_write,
-            StatementAccess::Admin => &self.admin,
-        }
+    /// What runs the statements of a user.
+    pub(super) fn query(&self, statement_access: StatementAccess, system_access: SystemAccess) -> QueryEngine {
+        self.query.with_options(QueryOptions { statement_access, system_access, ..self.query.options().clone() })
     }
 }
 
@@ -125,27 +114,33 @@ impl Tenants {
 #[derive(Debug, Clone)]
 pub(super) struct Caller(pub(super) Arc<Tenant>);
 
-impl FromRequestParts<Arc<ServerState>> for Caller {
-    type Rejection = Response;
+/// A request that got to its handler around [`authenticate`](super::auth::authenticate), which stands before every route.
+#[derive(Debug)]
+pub(super) struct Unidentified;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<ServerState>) -> Result<Self, Response> {
+impl IntoResponse for Unidentified {
+    fn into_response(self) -> Response {
+        tracing::error!("a request reached its handler without having been identified");
+        response::text(StatusCode::INTERNAL_SERVER_ERROR, "the request failed by a bug of the server; see its log")
+    }
+}
+
+impl FromRequestParts<Arc<ServerState>> for Caller {
+    type Rejection = Unidentified;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<ServerState>) -> Result<Self, Unidentified> {
         Ok(Self(Arc::clone(&identity(parts)?.tenant)))
     }
 }
 
 impl FromRequestParts<Arc<ServerState>> for Identity {
-    type Rejection = Response;
+    type Rejection = Unidentified;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<ServerState>) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<ServerState>) -> Result<Self, Unidentified> {
         identity(parts).cloned()
     }
 }
 
-/// What [`authenticate`](super::auth::authenticate) found. It stands before every route; a request that got around it goes
-/// no further.
-fn identity(parts: &Parts) -> Result<&Identity, Response> {
-    parts.extensions.get::<Identity>().ok_or_else(|| {
-        tracing::error!(path = parts.uri.path(), "a request reached its handler without having been identified");
-        response::text(StatusCode::INTERNAL_SERVER_ERROR, "the request failed by a bug of the server; see its log")
-    })
+fn identity(parts: &Parts) -> Result<&Identity, Unidentified> {
+    parts.extensions.get::<Identity>().ok_or(Unidentified)
 }

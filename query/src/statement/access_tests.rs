@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use lynxstore_storage::engine::{Engine, EngineOptions};
 
+#[cfg(feature = "datafusion")]
+use crate::SystemAccess;
 use crate::{Error, NamespaceAccess, QueryEngine, QueryOptions, StatementAccess};
 
 /// An engine with the table `t` in the namespaces `a` and `b`, and the table `only_b` in `b`; `a` as its tenant sees it.
@@ -102,7 +104,7 @@ fn general_sql_and_system_tables_show_the_own_namespace_only() {
         let shown = format!("{:?}", a.execute(&format!("SELECT * FROM system.{table}")).unwrap().batches);
         assert!(!shown.contains("only_b") && !shown.contains("\"b\""), "{table}: {shown}");
     }
-    let reader = a.with_options(QueryOptions { statement_access: StatementAccess::ReadOnly, ..a.options().clone() });
+    let reader = a.with_options(QueryOptions { system_access: SystemAccess::OwnTables, ..a.options().clone() });
     for table in ["memory", "tasks", "recovery", "corruption"] {
         let sql = format!("SELECT * FROM system.{table}");
         assert!(matches!(reader.execute(&sql), Err(Error::AccessDenied { .. })), "{table}");

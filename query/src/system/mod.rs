@@ -16,7 +16,7 @@ use lynxstore_storage::engine::Engine;
 use lynxstore_storage::snapshot::Snapshot;
 
 use crate::error::{Error, Result};
-use crate::options::StatementAccess;
+use crate::options::{StatementAccess, SystemAccess};
 
 /// Names of the system tables.
 pub(crate) const NAMES: [&str; 9] =
@@ -29,7 +29,7 @@ pub(crate) const NAMES: [&str; 9] =
 #[derive(Debug, Clone)]
 pub(crate) struct SystemTables {
     pub(crate) engine: Arc<Engine>,
-    pub(crate) access: StatementAccess,
+    pub(crate) access: SystemAccess,
 }
 
 /// The tables about the whole process: files, background work, memory.
@@ -38,7 +38,7 @@ const OF_THE_PROCESS: [&str; 4] = ["corruption", "memory", "recovery", "tasks"];
 impl SystemTables {
     /// The rows of a system table; `None` when there is none of that name.
     pub(crate) fn table(&self, snapshot: &Snapshot, name: &str) -> Result<Option<RecordBatch>> {
-        if OF_THE_PROCESS.contains(&name) && self.access < StatementAccess::Admin {
+        if OF_THE_PROCESS.contains(&name) && self.access == SystemAccess::OwnTables {
             let needs = StatementAccess::Admin.name();
             return Err(Error::AccessDenied { what: format!("the table system.{name}"), needs });
         }

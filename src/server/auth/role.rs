@@ -2,7 +2,7 @@
 //!
 //! A path that stands in no list needs the role admin, so that a route that is added without a thought is closed.
 
-use lynxstore_query::StatementAccess;
+use lynxstore_query::{StatementAccess, SystemAccess};
 use serde::Deserialize;
 
 /// What a user may do.
@@ -33,6 +33,11 @@ impl Roles {
     pub(in crate::server) fn include(self, role: Role) -> bool {
         let admin = 1 << Role::Admin as u8;
         self.0 & (admin | 1 << role as u8) != 0
+    }
+
+    /// Which system tables such a user may read.
+    pub(in crate::server) fn system_access(self) -> SystemAccess {
+        if self.include(Role::Admin) { SystemAccess::All } else { SystemAccess::OwnTables }
     }
 
     /// What the SQL of such a user may do.
@@ -107,5 +112,7 @@ mod tests {
         assert_eq!(read.statement_access(), StatementAccess::ReadOnly);
         assert_eq!(Roles::new(&[Role::Read, Role::Write]).statement_access(), StatementAccess::Write);
         assert_eq!(admin.statement_access(), StatementAccess::Admin);
+        assert_eq!([read, write].map(Roles::system_access), [SystemAccess::OwnTables; 2]);
+        assert_eq!(admin.system_access(), SystemAccess::All);
     }
 }

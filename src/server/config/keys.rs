@@ -1,6 +1,6 @@
 //! Every key of the configuration.
 
-use super::config::ServeConfig;
+use super::serve_config::ServeConfig;
 use super::value::{bytes, count, list, path, switch, time, word};
 use crate::server::Exposure;
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::config::ServeConfig;
 use super::keys::{Key, all_keys};
+use super::serve_config::ServeConfig;
 use super::suggest::nearest;
 use crate::server::{TenantLimits, TenantName};
 

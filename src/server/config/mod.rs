@@ -5,12 +5,12 @@
 //! environment over the file, the file over the defaults. A key that does not exist is an error: a limit that was
 //! misspelled and so not set is worse than a server that does not start.
 
-mod config;
 mod keys;
 mod load;
+mod serve_config;
 mod suggest;
 mod value;
 
-pub use config::{LogFormat, ServeConfig};
 pub use keys::{Key, all_keys};
 pub use load::{ConfigSource, describe, load_config};
+pub use serve_config::{LogFormat, ServeConfig};

@@ -25,7 +25,7 @@ fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 fn show_unit(value: u64, units: &[(&str, u64)]) -> Option<String> {
-    let (name, factor) = units.iter().find(|(_, factor)| value >= *factor && value % factor == 0)?;
+    let (name, factor) = units.iter().find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor))?;
     Some(format!("{}{name}", value / factor))
 }
 

@@ -110,7 +110,9 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// Name, headers, body, statuses that are right, and the memory that it may cost.
-fn attacks() -> Vec<(&'static str, &'static str, Vec<u8>, &'static [u16], u64)> {
+type Attack = (&'static str, &'static str, Vec<u8>, &'static [u16], u64);
+
+fn attacks() -> Vec<Attack> {
     let repeated = |bytes: [u8; 2]| Message(bytes.repeat(8 << 20)).body();
     // A frame that declares nothing of its size and holds blocks of one repeated byte: 128 KiB for four bytes each.
     let mut zstd = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x68];

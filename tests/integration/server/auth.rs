@@ -116,6 +116,25 @@ fn each_role_reaches_its_routes_with_each_kind_of_credential_and_no_others() {
 }
 
 #[test]
+fn figures_of_a_tenant_are_for_its_own_users_and_administrators() {
+    let outsider = hash_token("token-outsider");
+    let other = format!("[[users]]\nname = \"outsider\"\nroles = [\"read\"]\ntoken_sha256 = \"{outsider}\"\n");
+    let guarded = guarded(&(users() + &other));
+    push(&guarded.server, "one", "up", 1.0);
+    push(&guarded.server, "two", "up", 1.0);
+    let figures = |role: &str| ask(&guarded.server, "GET /metrics", Some(&bearer(role))).text;
+    figures("outsider");
+    let samples =
+        |tenant: &str| format!("lynxstore_tenant_samples_total{{outcome=\"accepted\",tenant=\"{tenant}\"}} 1\n");
+    for role in ["read", "admin"] {
+        assert!(figures(role).contains(&samples("one")) && figures(role).contains(&samples("two")), "{role}");
+    }
+    let outside = figures("outsider");
+    assert!(outside.contains("tenant=\"public\"") && !outside.contains("\"one\""), "{outside}");
+    assert!(!outside.contains("process_") && figures("admin").contains("process_"), "{outside}");
+}
+
+#[test]
 fn wrong_credentials_are_nobody_whatever_is_wrong_with_them() {
     let guarded = guarded(&users());
     // "read:wrong", "nobody:x", a hash in place of its token, and what cannot be read.

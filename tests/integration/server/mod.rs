@@ -7,5 +7,6 @@ mod documentation;
 mod http;
 mod limits;
 mod message;
+mod operation;
 mod remote_write;
 mod tls;
