@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -38,6 +38,7 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
     // Paths that are not ours share one name: the set of names must not be up to clients.
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map_or("other", MatchedPath::as_str);
+    let has_body = request.method() != Method::GET;
     let id = request_id(request.headers());
     let span = request_span(request.method().as_str(), path, &id, request.headers());
     let mut answer = next.run(request).instrument(span.clone()).await;
@@ -45,7 +46,9 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
     answer.headers_mut().insert(REQUEST_ID, id);
     state.metrics.request_seconds.with_label_values(&[path]).observe(start.elapsed().as_secs_f64());
     state.metrics.requests.with_label_values(&[path, answer.status().as_str()]).inc();
-    if state.is_stopping.load(Ordering::Acquire) {
+    // Nobody read the body of a request that no handler took: the connection ends with it, and the client is told.
+    let is_unread = matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
+    if state.is_stopping.load(Ordering::Acquire) || (has_body && is_unread) {
         answer.headers_mut().insert(CONNECTION, axum::http::HeaderValue::from_static("close"));
     }
     answer
