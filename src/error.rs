@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Busy,
     /// Open the database for writing: this handle only reads.
     ReadOnly,
+    /// Ask an administrator: the statement is not allowed to this caller.
+    Denied,
     /// Ask for less: a limit was reached or the statement was cancelled.
     LimitExceeded,
     /// The statement needs a feature that this build or this caller does not have.
@@ -99,6 +101,7 @@ impl From<QueryError> for Error {
         let kind = match &error {
             QueryError::Storage(storage) => storage_kind(storage),
             QueryError::Unsupported { .. } | QueryError::FileAccessDenied { .. } => ErrorKind::Unsupported,
+            QueryError::AccessDenied { .. } => ErrorKind::Denied,
             QueryError::LimitExceeded { .. } | QueryError::Cancelled => ErrorKind::LimitExceeded,
             QueryError::File { .. } => ErrorKind::Io,
             _ => ErrorKind::InvalidInput,

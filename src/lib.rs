@@ -61,8 +61,8 @@ pub use check::{repair, verify};
 pub use database::Database;
 pub use error::{Error, ErrorKind, Result};
 pub use lynxstore_query::{
-    Cancellation, DamagePolicy, FileAccess, PreparedStatement, QueryOptions, QueryOutput, RollupMode, Route,
-    ScalarParam, SqlLimits, StatementDescription,
+    Cancellation, DamagePolicy, FileAccess, NamespaceAccess, PreparedStatement, QueryOptions, QueryOutput, RollupMode,
+    Route, ScalarParam, SqlLimits, StatementAccess, StatementDescription, SystemAccess,
 };
 pub use lynxstore_storage::engine::{
     Ack, BackupStats, Engine, EngineStats, RecoveryReport, Refresh, RepairMode, RepairReport, RestoreStats,

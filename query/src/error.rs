@@ -55,6 +55,14 @@ pub enum Error {
         /// The path in the statement.
         path: String,
     },
+    /// The options do not allow the statement.
+    #[error("{what} needs the access '{needs}': ask an administrator")]
+    AccessDenied {
+        /// The kind of statement, or the table.
+        what: String,
+        /// The least [`StatementAccess`](crate::StatementAccess) that allows it.
+        needs: &'static str,
+    },
     /// A file could not be read or written.
     #[error("file '{path}': {message}")]
     File {

@@ -26,7 +26,7 @@ mod system_rows;
 pub use cancellation::Cancellation;
 pub use error::{Error, Result};
 pub use lynxstore_storage::snapshot::DamagePolicy;
-pub use options::{FileAccess, QueryOptions, RollupMode, SqlLimits};
+pub use options::{FileAccess, NamespaceAccess, QueryOptions, RollupMode, SqlLimits, StatementAccess, SystemAccess};
 pub use output::{QueryOutput, Route};
 pub use scalar::{Interval, Scalar as ScalarParam};
 pub use statement::{PreparedStatement, QueryEngine, StatementDescription, sql_type};

@@ -28,6 +28,49 @@ pub enum RollupMode {
     Off,
 }
 
+/// What statements may do. Each level includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum StatementAccess {
+    /// Queries, `EXPLAIN`, `SHOW` and `DESCRIBE`.
+    ReadOnly,
+    /// Rows into tables and out of them as well: `INSERT`, `COPY`.
+    Write,
+    /// Everything: tables, deletes, maintenance.
+    #[default]
+    Admin,
+}
+
+impl StatementAccess {
+    /// The level in words.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read-only",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Which system tables statements may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SystemAccess {
+    /// All.
+    #[default]
+    All,
+    /// Those about the tables that the statement may name; not those about the whole process.
+    OwnTables,
+}
+
+/// Which namespaces statements may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NamespaceAccess {
+    /// Every one.
+    #[default]
+    All,
+    /// [`QueryOptions::namespace`] and `system`; tables of others are as if they did not exist, in system tables too.
+    Own,
+}
+
 /// Bounds on the text of a statement, checked before anything is made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SqlLimits {
@@ -60,6 +103,12 @@ impl Default for SqlLimits {
 pub struct QueryOptions {
     /// The namespace of table names without one.
     pub namespace: String,
+    /// Which namespaces may be named.
+    pub namespace_access: NamespaceAccess,
+    /// What statements may do.
+    pub statement_access: StatementAccess,
+    /// Which system tables may be read.
+    pub system_access: SystemAccess,
     /// Threads for one statement; statements below about a million values stay on the caller's thread.
     pub threads: usize,
     /// Whether statements may name files.
@@ -96,6 +145,9 @@ impl Default for QueryOptions {
         const GROUPS_MAX: u64 = 1 << 24;
         Self {
             namespace: "public".into(),
+            namespace_access: NamespaceAccess::All,
+            statement_access: StatementAccess::Admin,
+            system_access: SystemAccess::All,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             file_access: FileAccess::Denied,
             rows_out_max: ROWS_OUT_MAX,

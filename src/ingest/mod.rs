@@ -4,7 +4,9 @@
 //! without a socket.
 
 pub mod prometheus;
+pub mod quota;
 pub mod rejected;
+pub mod sampling;
 mod store;
 
 pub use store::Store;

@@ -14,6 +14,7 @@ pub(super) struct Overloaded;
 #[derive(Debug)]
 pub(super) struct Gate {
     slots: Arc<Semaphore>,
+    slots_max: usize,
     waiting: AtomicUsize,
     waiting_max: usize,
     wait_max: Duration,
@@ -21,7 +22,9 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(slots: usize, waiting_max: usize, wait_max: Duration) -> Self {
-        Self { slots: Arc::new(Semaphore::new(slots.max(1))), waiting: AtomicUsize::new(0), waiting_max, wait_max }
+        let slots_max = slots.max(1);
+        let slots = Arc::new(Semaphore::new(slots_max));
+        Self { slots, slots_max, waiting: AtomicUsize::new(0), waiting_max, wait_max }
     }
 
     /// Waits for a slot, which is free again when the permit is dropped. The permit goes with the job to its blocking
@@ -35,6 +38,16 @@ impl Gate {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(Overloaded),
         }
+    }
+
+    /// Jobs that run.
+    pub(super) fn running(&self) -> usize {
+        self.slots_max - self.slots.available_permits()
+    }
+
+    /// Jobs that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     fn join_queue(&self) -> Option<Waiting<'_>> {

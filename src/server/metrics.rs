@@ -25,6 +25,8 @@ pub(super) struct Metrics {
     registry: Registry,
     pub(super) requests: IntCounterVec,
     pub(super) request_seconds: HistogramVec,
+    pub(super) refused_requests: IntCounterVec,
+    pub(super) reloads: IntCounterVec,
     pub(super) received_bytes: IntCounter,
     decoded_bytes: IntCounter,
     written: IntCounterVec,
@@ -68,6 +70,14 @@ impl Metrics {
             "Series and elements of remote-write requests that were left out, by reason.",
             &["reason"],
         );
+        let reloads = counters(
+            "lynxstore_reloads_total",
+            "Files that changed under the running server, by what became of them.",
+            &["what", "outcome"],
+        );
+        for what in ["credentials", "tls"] {
+            ["taken", "refused"].iter().for_each(|outcome| _ = reloads.with_label_values(&[what, outcome]));
+        }
         for reason in RejectReason::ALL {
             // So that the first rejection is an increase and not a new series.
             rejected.with_label_values(&[reason.as_str()]);
@@ -79,6 +89,12 @@ impl Metrics {
                 "From the head of a request to the head of its answer.",
                 "path",
             ),
+            refused_requests: counters(
+                "lynxstore_http_refused_requests_total",
+                "Requests that were refused before their handler, by reason.",
+                &["reason"],
+            ),
+            reloads,
             received_bytes: counter("lynxstore_remote_write_received_bytes_total", "Bytes of remote-write bodies."),
             decoded_bytes: counter(
                 "lynxstore_remote_write_decoded_bytes_total",

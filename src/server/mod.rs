@@ -7,22 +7,35 @@
 //! Shutdown: no new connections, requests in flight finish within a grace period, then the database is flushed and
 //! closed. What was answered with success is durable at any moment, so an end without all this loses nothing either.
 
+mod auth;
 mod body;
+pub mod config;
 mod connection;
+mod disk;
 mod gate;
+mod in_flight;
+mod load_metrics;
 mod log_limit;
 mod metrics;
 mod negotiation;
 mod options;
 mod process;
+mod reload;
 mod remote_write;
+mod request_trace;
 mod response;
 mod router;
 mod run;
+mod secret_file;
 mod sql;
 mod sql_output;
 mod state;
+mod stream;
 mod tenant;
+mod tls;
 
+pub use crate::ingest::quota::TenantLimits;
+pub use auth::{Credentials, PASSWORD_BYTES_MAX, Role, TenantName, hash_password, hash_token, new_token};
 pub use options::{Exposure, ServerOptions};
 pub use run::{Server, ServerHandle, serve, shutdown_signal};
+pub use tls::{ClientAuth, TlsOptions, TlsVersion};

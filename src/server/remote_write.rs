@@ -2,10 +2,11 @@
 //!
 //! What a sender does next depends on the status, so it is chosen with care. 204: everything is on disk. 4xx: the sender
 //! throws the request away, so it stands only for what no retry can mend. 503: the sender keeps the request and comes
-//! back; Prometheus by default does not do that for 429, which is therefore never used. Repeating a request is harmless.
+//! back; Prometheus by default does not do that for 429, which therefore stands only for a tenant that is over its own quota
+//! and should lose its samples rather than take the room of others. Repeating a request is harmless.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract::State;
@@ -18,7 +19,7 @@ use super::negotiation::{UnsupportedMedia, check_remote_write, is_cross_origin};
 use super::response;
 use super::state::ServerState;
 use super::tenant::{Caller, Tenant};
-use crate::ingest::prometheus::{Counts, DecodeError, Rejections, Version, WriteError, WriteOutcome};
+use crate::ingest::prometheus::{Counts, DecodeError, RejectReason, Rejections, Version, WriteError, WriteOutcome};
 use crate::ingest::rejected::{Refusal, RejectedLog};
 
 /// The name of the protocol in counts and descriptions of what was refused.
@@ -31,6 +32,8 @@ const RETRY_ATTEMPT: &str = "retry-attempt";
 const WRITTEN_SAMPLES: &str = "x-prometheus-remote-write-samples-written";
 const WRITTEN_HISTOGRAMS: &str = "x-prometheus-remote-write-histograms-written";
 const WRITTEN_EXEMPLARS: &str = "x-prometheus-remote-write-exemplars-written";
+/// When a tenant of which too many series began may bring others.
+const SERIES_RETRY: Duration = Duration::from_secs(30);
 
 /// Handles one request.
 pub(super) async fn write(
@@ -77,11 +80,17 @@ async fn write_body(
     if headers.contains_key(RETRY_ATTEMPT) {
         state.metrics.retried_requests.inc();
     }
-    let body = match state.bodies.read(headers, body, state.options.remote_write.body_bytes_max).await {
+    let mut body = match state.bodies.read(headers, body, state.options.remote_write.body_bytes_max).await {
         Ok(body) => body,
         Err(error) => return response::text(body_status(&error), &error.to_string()),
     };
     state.metrics.received_bytes.inc_by(body.bytes.len() as u64);
+    // More than the limit is refused before it is unpacked.
+    let declared = snap::raw::decompress_len(&body.bytes).unwrap_or(0);
+    let decoded = declared.min(state.options.remote_write.decoded_bytes_max);
+    if let Err(error) = state.bodies.reserve_decoded(&mut body, decoded) {
+        return response::text(body_status(&error), &error.to_string());
+    }
     let Ok(permit) = state.write_gate.enter().await else {
         return response::text(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -154,10 +163,16 @@ fn answer(state: &ServerState, result: Result<WriteOutcome, WriteError>) -> Resp
             }
             let message = format!("written {}; {}", outcome.written, outcome.rejected);
             tracing::debug!(message, "a remote-write request was written in part");
+            if outcome.rejected.by_reason().any(|(reason, _)| reason == RejectReason::SeriesRate) {
+                return response::too_many(&message, SERIES_RETRY);
+            }
             response::text(StatusCode::BAD_REQUEST, &message)
         }
         Err(error) => {
             let status = error_status(&error);
+            if let WriteError::Rate(rate) = &error {
+                return response::too_many(&error.to_string(), rate.retry_after);
+            }
             if status.is_server_error() && state.log.allows() {
                 tracing::warn!(%error, status = status.as_u16(), "a remote-write request was not written");
             } else {
@@ -173,6 +188,7 @@ fn error_status(error: &WriteError) -> StatusCode {
     match error {
         WriteError::Decode(DecodeError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         WriteError::Decode(_) => StatusCode::BAD_REQUEST,
+        WriteError::Rate(_) => StatusCode::TOO_MANY_REQUESTS,
         WriteError::Store(error) => match error {
             StorageError::Backpressure { .. }
             | StorageError::WalPoisoned { .. }

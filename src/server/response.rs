@@ -1,6 +1,7 @@
 //! Answers that are not results: refusals in text and in JSON, and when to come back.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
 
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
@@ -22,8 +23,19 @@ pub(super) fn text(status: StatusCode, message: &str) -> Response {
 
 /// A refusal as JSON, in the form of the SQL endpoint.
 pub(super) fn json_error(status: StatusCode, kind: &str, message: &str) -> Response {
-    let body = serde_json::json!({ "error": { "kind": kind, "message": message } }).to_string();
+    let end = message.floor_char_boundary(TEXT_BYTES_MAX - 1);
+    let body = serde_json::json!({ "error": { "kind": kind, "message": &message[..end] } }).to_string();
     with_retry(status, (status, [(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// A refusal of what a tenant may not bring yet: it says when, and not to all at once.
+pub(super) fn too_many(message: &str, retry_after: Duration) -> Response {
+    let mut response = text(StatusCode::TOO_MANY_REQUESTS, message);
+    let seconds = retry_after.as_secs() + 1;
+    // Up to half as long again.
+    let jitter = RandomState::new().build_hasher().finish() % (seconds / 2 + 1);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds + jitter));
+    response
 }
 
 fn with_retry(status: StatusCode, mut response: Response) -> Response {

@@ -6,12 +6,15 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::StatusCode;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tracing::Instrument;
 
+use super::auth::{Identity, Role, authenticate};
+use super::request_trace::{REQUEST_ID, request_id, request_span};
 use super::state::ServerState;
 use super::{remote_write, response, sql};
 
@@ -24,6 +27,7 @@ pub(super) fn router(state: Arc<ServerState>) -> Router {
         .route("/-/ready", get(ready))
         .route("/metrics", get(metrics))
         .fallback(not_found)
+        .layer(from_fn_with_state(Arc::clone(&state), authenticate))
         .layer(from_fn_with_state(Arc::clone(&state), observe))
         .with_state(state)
 }
@@ -34,10 +38,17 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
     // Paths that are not ours share one name: the set of names must not be up to clients.
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map_or("other", MatchedPath::as_str);
-    let mut answer = next.run(request).await;
+    let has_body = request.method() != Method::GET;
+    let id = request_id(request.headers());
+    let span = request_span(request.method().as_str(), path, &id, request.headers());
+    let mut answer = next.run(request).instrument(span.clone()).await;
+    span.in_scope(|| tracing::debug!(status = answer.status().as_u16(), elapsed = ?start.elapsed(), "answered"));
+    answer.headers_mut().insert(REQUEST_ID, id);
     state.metrics.request_seconds.with_label_values(&[path]).observe(start.elapsed().as_secs_f64());
     state.metrics.requests.with_label_values(&[path, answer.status().as_str()]).inc();
-    if state.is_stopping.load(Ordering::Acquire) {
+    // Nobody read the body of a request that no handler took: the connection ends with it, and the client is told.
+    let is_unread = matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
+    if state.is_stopping.load(Ordering::Acquire) || (has_body && is_unread) {
         answer.headers_mut().insert(CONNECTION, axum::http::HeaderValue::from_static("close"));
     }
     answer
@@ -56,10 +67,19 @@ async fn ready(State(state): State<Arc<ServerState>>) -> Response {
     "LynxStore is ready.\n".into_response()
 }
 
-async fn metrics(State(state): State<Arc<ServerState>>) -> Response {
+/// Figures: all for administrators, those of the own tenants for others.
+async fn metrics(State(state): State<Arc<ServerState>>, identity: Identity) -> Response {
     let stats = state.engine.stats();
-    state.metrics.set_rejected(&state.tenant.query.options().namespace, &state.tenant.rejected.counts());
-    let text = state.metrics.render(&stats, state.tenant.writer.cached_series());
+    let text = if identity.roles.include(Role::Admin) {
+        for tenant in state.tenants.known() {
+            state.metrics.set_rejected(tenant.name(), &tenant.rejected.counts());
+        }
+        let mut text = state.metrics.render(&stats, state.cached_series());
+        text.extend(state.load.render(&state, &stats, None));
+        text
+    } else {
+        state.load.render(&state, &stats, Some(&identity.tenants))
+    };
     ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
 }
 

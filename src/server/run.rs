@@ -10,10 +10,15 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
+use super::auth::Credentials;
 use super::connection::Connections;
+use super::disk::watch_disk;
 use super::options::{Exposure, ServerOptions};
+use super::reload::{Watched, watch};
 use super::router::router;
 use super::state::ServerState;
+use super::stream::StreamTimes;
+use super::tls::{ClientAuth, Tls};
 use crate::database::Database;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -28,26 +33,31 @@ const JOBS_GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Server {
     database: Database,
-    options: ServerOptions,
+    options: Arc<ServerOptions>,
+    credentials: Option<Arc<Credentials>>,
+    tls: Option<Arc<Tls>>,
     listener: TcpListener,
     local_addr: SocketAddr,
     runtime: Runtime,
 }
 
 impl Server {
+    /// Checks everything that [`Server::bind`] checks, but for the port.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`].
+    pub fn check(options: &ServerOptions) -> Result<()> {
+        Checked::new(options).map(drop)
+    }
+
     /// Takes the port. Connections queue up from now on.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] when the address can be reached from other machines and the options do not allow that;
-    /// [`ErrorKind::Io`] when the address cannot be listened on.
+    /// [`ErrorKind::InvalidInput`] when the address can be reached from other machines and the options neither name
+    /// credentials nor allow that, and for credentials that make no sense; [`ErrorKind::Io`] when the address cannot be listened on.
     pub fn bind(database: Database, options: ServerOptions) -> Result<Self> {
         let address = options.listen;
-        if options.exposure == Exposure::LoopbackOnly && !address.ip().is_loopback() {
-            return Err(Error::invalid(format!(
-                "{address} can be reached from other machines and the server asks for no credentials: \
-                 listen on 127.0.0.1, or allow it in the options"
-            )));
-        }
+        let Checked { credentials, tls } = Checked::new(&options)?;
         let io = |error: std::io::Error| Error::new(ErrorKind::Io, format!("cannot listen on {address}: {error}"));
         let listener = TcpListener::bind(address).map_err(io)?;
         listener.set_nonblocking(true).map_err(io)?;
@@ -56,10 +66,10 @@ impl Server {
             .enable_all()
             .thread_name("lynxstore-http")
             .thread_stack_size(THREAD_STACK_BYTES)
-            .max_blocking_threads((options.writes_max + options.statements_max).max(4))
+            .max_blocking_threads((options.writes_max + options.statements_max + options.password_checks_max).max(4))
             .build()
             .map_err(|error| Error::new(ErrorKind::Io, format!("cannot start the threads of the server: {error}")))?;
-        Ok(Self { database, options, listener, local_addr, runtime })
+        Ok(Self { database, options: Arc::new(options), credentials, tls, listener, local_addr, runtime })
     }
 
     /// The address with the real port.
@@ -73,16 +83,32 @@ impl Server {
     /// # Errors
     /// Those of closing the database; every answered request is safe all the same.
     pub fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let Self { database, options, listener, local_addr, runtime } = self;
-        let connections_max = options.connections_max;
-        let (head_timeout, shutdown_grace) = (options.head_timeout, options.shutdown_grace);
-        let state = Arc::new(ServerState::new(&database, options));
+        let Self { database, options, credentials, tls, listener, local_addr, runtime } = self;
+        let reload_interval = options.reload_interval;
+        let state = Arc::new(ServerState::new(&database, options, credentials)?);
         let router = router(Arc::clone(&state));
-        let connections = Connections { router, connections_max, head_timeout, shutdown_grace };
-        tracing::info!(address = %local_addr, "serving");
+        let options = &state.options;
+        let connections = Connections {
+            router,
+            connections_max: options.connections_max,
+            times: StreamTimes {
+                idle_max: options.idle_timeout,
+                head_max: options.head_timeout,
+                stall_max: options.stall_timeout,
+            },
+            head_bytes_max: options.head_bytes_max,
+            headers_max: options.headers_max,
+            tls: tls.clone(),
+            open: state.load.connections.clone(),
+            shutdown_grace: options.shutdown_grace,
+        };
+        tracing::info!(address = %local_addr, tls = tls.is_some(), "serving");
         let served = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let (stop, stopped) = watch::channel(false);
+            let disk = tokio::spawn(watch_disk(Arc::clone(&state.disk)));
+            let watching =
+                tokio::spawn(watch(Arc::clone(&state), watched_files(&state, tls.as_ref()), reload_interval));
             let serving = tokio::spawn(connections.serve(listener, stopped));
             shutdown.await;
             tracing::info!("shutting down");
@@ -91,6 +117,8 @@ impl Server {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the server ended by a bug");
             }
+            disk.abort();
+            watching.abort();
             Ok::<_, std::io::Error>(())
         });
         runtime.shutdown_timeout(JOBS_GRACE);
@@ -98,6 +126,76 @@ impl Server {
         served.map_err(|error| Error::new(ErrorKind::Io, format!("cannot listen on {local_addr}: {error}")))?;
         closed
     }
+}
+
+/// The files that options name, read and found to be sound.
+struct Checked {
+    credentials: Option<Arc<Credentials>>,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Checked {
+    fn new(options: &ServerOptions) -> Result<Self> {
+        let credentials = options.credentials_file.as_deref().map(Credentials::load).transpose();
+        let credentials = credentials.map_err(Error::invalid)?.map(Arc::new);
+        let tls = options.tls.clone().map(Tls::load).transpose().map_err(Error::invalid)?.map(Arc::new);
+        if !options.listen.ip().is_loopback() {
+            check_exposure(options, credentials.is_some())?;
+        }
+        Ok(Self { credentials, tls })
+    }
+}
+
+/// Whether a server may listen on an address that other machines reach.
+fn check_exposure(options: &ServerOptions, has_credentials: bool) -> Result<()> {
+    let address = options.listen;
+    let asks_for_certificates =
+        options.tls.as_ref().is_some_and(|tls| tls.client_auth_type == ClientAuth::RequireAndVerifyClientCert);
+    match (has_credentials || asks_for_certificates, options.exposure) {
+        (true, _) => {
+            if options.tls.is_none() {
+                tracing::warn!(%address, "passwords and tokens come over this address without TLS: everyone on the way reads them");
+            }
+            Ok(())
+        }
+        (false, Exposure::AnyAddress) => {
+            tracing::warn!(
+                %address,
+                "INSECURE: everyone who reaches this address reads and writes everything, without a password"
+            );
+            Ok(())
+        }
+        (false, Exposure::LoopbackOnly) => Err(Error::invalid(format!(
+            "{address} can be reached from other machines and the server asks for no credentials: \
+             listen on 127.0.0.1, name a credentials file, or allow it all the same (--insecure)"
+        ))),
+    }
+}
+
+/// The files that the server takes anew when they change.
+fn watched_files(state: &Arc<ServerState>, tls: Option<&Arc<Tls>>) -> Vec<Watched> {
+    let mut files = Vec::new();
+    if let Some(path) = state.options.credentials_file.clone() {
+        let state = Arc::clone(state);
+        files.push(Watched {
+            what: "credentials",
+            paths: vec![path.clone()],
+            load: Box::new(move || {
+                let credentials = Credentials::load(&path)?;
+                let summary = format!("{} users", credentials.len());
+                state.auth.replace(Arc::new(credentials));
+                Ok(summary)
+            }),
+        });
+    }
+    if let Some(tls) = tls.cloned() {
+        files.push(Watched {
+            what: "tls",
+            paths: tls.options().files(),
+            load: Box::new(move || tls.reload().map(|()| "certificates".to_owned())),
+        });
+    }
+    files
 }
 
 /// Serves a database over HTTP until `shutdown` completes; see [`Server::run`].

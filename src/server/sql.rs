@@ -6,20 +6,23 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::array::RecordBatch;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use lynxstore_query::{Cancellation, QueryOutput};
+use lynxstore_query::{Cancellation, QueryEngine, QueryOutput, StatementAccess};
 use serde::Deserialize;
 
+use super::auth::{Identity, Role};
+use super::in_flight::Share;
 use super::negotiation::{ResultFormat, is_cross_origin, result_format};
 use super::remote_write::body_status;
 use super::response::json_error;
 use super::sql_output::{chunks, route_name};
 use super::state::ServerState;
-use super::tenant::{Caller, Tenant};
+use super::stream::KeepingBody;
 use crate::error::{Error, ErrorKind};
 
 /// Parameters of the address.
@@ -39,7 +42,7 @@ struct SqlBody {
 /// `GET`: the statement is the parameter `q`.
 pub(super) async fn get(
     State(state): State<Arc<ServerState>>,
-    Caller(tenant): Caller,
+    identity: Identity,
     Query(parameters): Query<SqlParameters>,
     headers: HeaderMap,
 ) -> Response {
@@ -49,18 +52,20 @@ pub(super) async fn get(
     if sql.len() > state.options.sql_bytes_max {
         return json_error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_input", "the statement is too long");
     }
-    if !only_reads(&sql) {
-        return invalid(
-            "GET runs statements that only read (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN): send this one by POST",
-        );
+    let query = identity.tenant.query(StatementAccess::ReadOnly, identity.roles.system_access());
+    match run(&state, query, sql, parameters.format.as_deref(), &headers).await {
+        Err(error) if error.kind() == ErrorKind::Denied && identity.roles.include(Role::Write) => {
+            invalid("GET runs statements that only read (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN): send this one by POST")
+        }
+        Err(error) => failure(&state, &error),
+        Ok(answer) => answer,
     }
-    run(state, tenant, sql, parameters.format.as_deref(), &headers).await
 }
 
 /// `POST`: the statement is the body, as text, or as JSON when its content type says so.
 pub(super) async fn post(
     State(state): State<Arc<ServerState>>,
-    Caller(tenant): Caller,
+    identity: Identity,
     Query(parameters): Query<SqlParameters>,
     headers: HeaderMap,
     body: Body,
@@ -76,7 +81,11 @@ pub(super) async fn post(
         Ok(sql) => sql,
         Err(message) => return invalid(&message),
     };
-    run(state, tenant, sql, parameters.format.as_deref(), &headers).await
+    let query = identity.tenant.query(identity.roles.statement_access(), identity.roles.system_access());
+    match run(&state, query, sql, parameters.format.as_deref(), &headers).await {
+        Err(error) => failure(&state, &error),
+        Ok(answer) => answer,
+    }
 }
 
 fn statement(headers: &HeaderMap, body: &[u8]) -> Result<String, String> {
@@ -94,43 +103,24 @@ fn statement(headers: &HeaderMap, body: &[u8]) -> Result<String, String> {
     }
 }
 
-/// Whether a statement begins with a word that only reads. A guess by the first word is enough here: the words that
-/// follow these cannot write.
-fn only_reads(sql: &str) -> bool {
-    const READING: [&str; 7] = ["select", "with", "values", "show", "describe", "desc", "explain"];
-    let mut rest = sql.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
-    loop {
-        let after_comment = if let Some(comment) = rest.strip_prefix("--") {
-            comment.split_once('\n').map_or("", |(_, after)| after)
-        } else if let Some(comment) = rest.strip_prefix("/*") {
-            comment.split_once("*/").map_or("", |(_, after)| after)
-        } else {
-            break;
-        };
-        rest = after_comment.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
-    }
-    let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-    READING.iter().any(|word| rest[..end].eq_ignore_ascii_case(word))
-}
-
 async fn run(
-    state: Arc<ServerState>,
-    tenant: Arc<Tenant>,
+    state: &Arc<ServerState>,
+    query: QueryEngine,
     sql: String,
     format: Option<&str>,
     headers: &HeaderMap,
-) -> Response {
+) -> Result<Response, Error> {
     if is_cross_origin(headers) {
         let message = "requests from pages of other sites are not accepted";
-        return json_error(StatusCode::FORBIDDEN, "forbidden", message);
+        return Ok(json_error(StatusCode::FORBIDDEN, "forbidden", message));
     }
     let format = match result_format(format, headers) {
         Ok(format) => format,
-        Err(message) => return invalid(&message),
+        Err(message) => return Ok(invalid(&message)),
     };
     let Ok(permit) = state.sql_gate.enter().await else {
         let message = "too many statements wait to be run: try again later";
-        return json_error(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
+        return Ok(json_error(StatusCode::SERVICE_UNAVAILABLE, "busy", message));
     };
     let cancel = CancelOnDrop(Cancellation::new());
     let cancellation = cancel.0.clone();
@@ -138,25 +128,31 @@ async fn run(
         // Held to the end of the job, also when the client has gone.
         let _permit = permit;
         let start = Instant::now();
-        let output = tenant.query.execute_with(&sql, &[], &cancellation)?;
+        let output = query.execute_with(&sql, &[], &cancellation)?;
         Ok::<_, Error>((output, start.elapsed().as_secs_f64()))
     };
     match tokio::time::timeout(state.options.statement_time_max, tokio::task::spawn_blocking(job)).await {
         Ok(Ok(Ok((output, seconds)))) => {
             state.metrics.statement_seconds.with_label_values(&[route_name(output.route)]).observe(seconds);
             state.metrics.result_rows.inc_by(output.row_count() as u64);
-            success(output, format, seconds * 1_000.0)
+            let mut share = Share::default();
+            let bytes = output.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+            if !state.results.grow(&mut share, bytes) {
+                let message = "too many results wait to be read by their clients: try again later, or select less";
+                return Ok(json_error(StatusCode::SERVICE_UNAVAILABLE, "busy", message));
+            }
+            Ok(success(output, format, seconds * 1_000.0, share))
         }
-        Ok(Ok(Err(error))) => failure(&state, &error),
+        Ok(Ok(Err(error))) => Err(error),
         Ok(Err(error)) => {
             tracing::error!(%error, "a statement failed by a bug");
             let message = "the statement failed by a bug of the server; see its log";
-            json_error(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+            Ok(json_error(StatusCode::INTERNAL_SERVER_ERROR, "internal", message))
         }
         Err(_) => {
             let limit = state.options.statement_time_max;
             let message = format!("the statement ran longer than {limit:?} and was cancelled: narrow its time range");
-            json_error(StatusCode::BAD_REQUEST, "limit_exceeded", &message)
+            Ok(json_error(StatusCode::BAD_REQUEST, "limit_exceeded", &message))
         }
     }
 }
@@ -170,14 +166,16 @@ impl Drop for CancelOnDrop {
     }
 }
 
-fn success(output: QueryOutput, format: ResultFormat, elapsed_ms: f64) -> Response {
+/// The rows of a result, made into text as the client reads them; until then they hold their share of the memory.
+fn success(output: QueryOutput, format: ResultFormat, elapsed_ms: f64, share: Share) -> Response {
     let content_type = match format {
         ResultFormat::Json => "application/json",
         ResultFormat::NdJson => "application/x-ndjson",
         ResultFormat::Csv => "text/csv; charset=utf-8; header=present",
     };
     let chunks = chunks(output, format, elapsed_ms).map(Ok::<_, std::convert::Infallible>);
-    ([(CONTENT_TYPE, content_type)], Body::from_stream(futures::stream::iter(chunks))).into_response()
+    let body = Body::new(KeepingBody::new(Body::from_stream(futures::stream::iter(chunks)), share));
+    ([(CONTENT_TYPE, content_type)], body).into_response()
 }
 
 fn invalid(message: &str) -> Response {
@@ -191,6 +189,7 @@ fn failure(state: &ServerState, error: &Error) -> Response {
         ErrorKind::AlreadyExists => (StatusCode::CONFLICT, "already_exists"),
         ErrorKind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         ErrorKind::ReadOnly => (StatusCode::FORBIDDEN, "read_only"),
+        ErrorKind::Denied => (StatusCode::FORBIDDEN, "forbidden"),
         ErrorKind::LimitExceeded => (StatusCode::BAD_REQUEST, "limit_exceeded"),
         ErrorKind::Unsupported => (StatusCode::BAD_REQUEST, "unsupported"),
         ErrorKind::Closed => (StatusCode::SERVICE_UNAVAILABLE, "closed"),
@@ -206,24 +205,6 @@ fn failure(state: &ServerState, error: &Error) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reading_statements_are_told_by_their_first_word() {
-        for sql in [
-            "SELECT 1",
-            " \n(select 1)",
-            "-- c\nWITH a AS (SELECT 1) SELECT 1",
-            "/* c */ show tables",
-            "((VALUES (1)))",
-        ] {
-            assert!(only_reads(sql), "{sql}");
-        }
-        for sql in
-            ["DROP TABLE t", "", "--", "/* SELECT", "selection", "-- SELECT\nDROP TABLE t", "INSERT INTO t SELECT 1"]
-        {
-            assert!(!only_reads(sql), "{sql}");
-        }
-    }
 
     #[test]
     fn a_statement_is_text_or_json() {

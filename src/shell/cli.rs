@@ -94,6 +94,8 @@ pub(super) enum Subcommands {
     Import(ImportArgs),
     /// Serve Prometheus remote write and SQL over HTTP
     Serve(ServeArgs),
+    /// Make a hash for the credentials file of a server, of a password or of a new token
+    HashPassword(HashPasswordArgs),
     /// Time each statement of a file
     Bench(BenchArgs),
     /// Generate a deterministic data set
@@ -243,18 +245,50 @@ pub(super) enum PathPart {
 pub(super) struct ServeArgs {
     /// Directory of the database, created when absent
     #[arg(value_name = "DIR")]
-    pub(super) directory: PathBuf,
+    pub(super) directory: Option<PathBuf>,
 
-    /// Address and port
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9393")]
-    pub(super) listen: std::net::SocketAddr,
+    /// Configuration, see docs/configuration.md; variables LYNX_SECTION_KEY and flags win over it
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// Print the configuration with who set what, check the files that it names, and exit
+    #[arg(long)]
+    pub(super) check_config: bool,
+
+    /// Address and port [default: 127.0.0.1:9393]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) listen: Option<std::net::SocketAddr>,
 
     /// Allow an address that other machines can reach, though the server asks for no credentials
     #[arg(long)]
     pub(super) insecure: bool,
 
+    /// File that declares users; without one everybody who reaches the port may do everything
+    #[arg(long, value_name = "FILE")]
+    pub(super) credentials: Option<PathBuf>,
+
+    /// Which messages are written: error, warn, info, debug, trace, or a filter
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) log_level: Option<String>,
+
+    /// How messages are written: text or json
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) log_format: Option<String>,
+
+    /// Any key of the configuration, such as limits.body_bytes=8MiB; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_assignment)]
+    pub(super) set: Vec<(String, String)>,
+
     #[command(flatten)]
     pub(super) limits: LimitArgs,
+}
+
+/// `tsq hash-password`.
+#[derive(Debug, Args)]
+pub(super) struct HashPasswordArgs {
+    /// Make a new token and its hash, instead of the hash of a password from standard input
+    #[arg(long)]
+    pub(super) token: bool,
 }
 
 /// `tsq bench`.

@@ -87,7 +87,11 @@ impl RunOptions {
             spill_dir: options.spill_dir.clone(),
             spill_bytes_max: options.spill_bytes_max,
             on_damage: options.on_damage,
-            system: SystemTables { engine: Arc::clone(engine), added: Arc::clone(&options.system_tables) },
+            system: SystemTables {
+                engine: Arc::clone(engine),
+                added: Arc::clone(&options.system_tables),
+                access: options.system_access,
+            },
             query: options.clone(),
             workers: Arc::default(),
             tables: Arc::from([]),

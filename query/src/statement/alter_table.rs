@@ -10,7 +10,7 @@ use crate::sql::{AlterTable, ColumnAddition, TableAction};
 impl Run<'_> {
     /// Changes a table, one action after the other.
     pub(super) fn alter_table(&self, alter: &AlterTable) -> Result<QueryOutput> {
-        let snapshot = self.shared.engine.snapshot();
+        let snapshot = self.snapshot();
         let table = match self.table(&snapshot, &alter.table) {
             Err(Error::Storage(StorageError::TableNotFound { .. })) if alter.if_exists => {
                 return Ok(QueryOutput::done(None));

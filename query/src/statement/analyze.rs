@@ -12,7 +12,7 @@ use crate::output::QueryOutput;
 impl Run<'_> {
     /// `EXPLAIN ANALYZE`.
     pub(super) fn analyze(&self, query: &sqlparser::ast::Query) -> Result<QueryOutput> {
-        let snapshot = self.shared.engine.snapshot();
+        let snapshot = self.snapshot();
         let start = Instant::now();
         // A plan that cannot be run is another way to be unsupported, so both are in one attempt.
         let attempt = self.plan(query, &snapshot, None).and_then(|planned| {

@@ -24,7 +24,7 @@ impl Run<'_> {
     /// `COPY t FROM 'file'`: every commit is durable; a failure keeps those before it.
     pub(super) fn copy_from(&self, table: &TableName, path: &str, options: &CopyOptions) -> Result<QueryOutput> {
         self.check_access(path)?;
-        let table = self.table(&self.shared.engine.snapshot(), table)?;
+        let table = self.table(&self.snapshot(), table)?;
         let schema = table.schema();
         let read = ReadOptions {
             header: header(options),
@@ -61,7 +61,7 @@ impl Run<'_> {
             CopySource::Query(query) => query.clone(),
             CopySource::Table(table) => {
                 let namespace = self.namespace(table);
-                let name = self.table(&self.shared.engine.snapshot(), table)?.schema().name.clone();
+                let name = self.table(&self.snapshot(), table)?.schema().name.clone();
                 match crate::sql::parse_statement(
                     &format!("SELECT * FROM {}.{}", quoted(namespace), quoted(&name)),
                     &self.shared.options.sql,

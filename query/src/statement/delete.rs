@@ -12,7 +12,7 @@ impl Run<'_> {
     /// Deletes rows; the condition must be one that the storage engine can remember: bounds of the time, and conditions
     /// on one tag each, joined by AND.
     pub(super) fn delete(&self, delete: &Delete) -> Result<QueryOutput> {
-        let table = self.table(&self.shared.engine.snapshot(), &delete.table)?;
+        let table = self.table(&self.snapshot(), &delete.table)?;
         let schema = table.schema();
         let condition = match &delete.condition {
             Some(condition) => Some(bind_condition_of(schema, condition, self.params, now_ns())?),

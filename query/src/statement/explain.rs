@@ -15,7 +15,7 @@ use crate::plan::{FieldBound, FieldTerm, FieldTest, SelectPlan};
 impl Run<'_> {
     /// `EXPLAIN`.
     pub(super) fn explain(&self, query: &Query) -> Result<QueryOutput> {
-        let snapshot = self.shared.engine.snapshot();
+        let snapshot = self.snapshot();
         let lines = match self.plan(query, &snapshot, None) {
             Ok(planned) => describe(&planned, &self.context())?,
             Err(Error::Unsupported { what, hint }) => {

@@ -26,7 +26,7 @@ use crate::sql::{Insert, InsertSource, parse_timestamp};
 impl Run<'_> {
     /// `INSERT INTO`.
     pub(super) fn insert(&self, insert: &Insert) -> Result<QueryOutput> {
-        let table = self.table(&self.shared.engine.snapshot(), &insert.table)?;
+        let table = self.table(&self.snapshot(), &insert.table)?;
         let schema = table.schema();
         let columns = target_columns(schema, &insert.columns)?;
         let rows = match &insert.source {

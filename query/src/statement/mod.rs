@@ -1,5 +1,6 @@
 //! Statements: what each does with the engine, and which part of the system runs a query.
 
+mod access;
 mod alter_table;
 mod analyze;
 #[cfg(feature = "files")]
@@ -15,6 +16,8 @@ mod row_stream;
 mod schema;
 mod select;
 
+#[cfg(test)]
+mod access_tests;
 #[cfg(test)]
 mod analyze_tests;
 #[cfg(test)]

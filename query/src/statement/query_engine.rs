@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use lynxstore_storage::engine::Engine;
 use lynxstore_storage::snapshot::{Snapshot, TableSnapshot};
 
+use super::access::check_statement_access;
 use super::prepared::PreparedStatement;
 use crate::cancellation::Cancellation;
 use crate::error::Result;
 use crate::exec::{ExecContext, Workers};
 use crate::memory::MemoryAccount;
-use crate::options::QueryOptions;
+use crate::options::{NamespaceAccess, QueryOptions};
 use crate::output::QueryOutput;
 use crate::scalar::Scalar;
 use crate::sql::{self, Statement, TableName};
@@ -47,6 +48,13 @@ impl QueryEngine {
         Self { shared: Arc::new(Shared { engine, options, workers: Arc::default() }) }
     }
 
+    /// The same engine with other options; both share the threads for large statements.
+    #[must_use]
+    pub fn with_options(&self, options: QueryOptions) -> Self {
+        let Shared { engine, workers, .. } = &*self.shared;
+        Self { shared: Arc::new(Shared { engine: Arc::clone(engine), options, workers: Arc::clone(workers) }) }
+    }
+
     /// The options that statements run with.
     pub fn options(&self) -> &QueryOptions {
         &self.shared.options
@@ -56,7 +64,8 @@ impl QueryEngine {
     ///
     /// # Errors
     /// `Parse` and `Plan` for text that makes no sense, `Unsupported` for SQL that this build does not run,
-    /// `LimitExceeded`, `FileAccessDenied`, `File`, `Execution` and `Storage` for what happens on the way.
+    /// `AccessDenied` for statements that the options do not allow, `LimitExceeded`, `FileAccessDenied`, `File`,
+    /// `Execution` and `Storage` for what happens on the way.
     pub fn execute(&self, sql: &str) -> Result<QueryOutput> {
         self.execute_with(sql, &[], &Cancellation::new())
     }
@@ -106,6 +115,7 @@ impl<'a> Run<'a> {
 impl Run<'_> {
     /// Runs a parsed statement; `sql` is its text, for DataFusion.
     pub(super) fn execute(&self, statement: &Statement, sql: &str) -> Result<QueryOutput> {
+        check_statement_access(statement, self.shared.options.statement_access)?;
         match statement {
             Statement::Query(query) => self.select(query, None),
             Statement::Explain(query) => self.explain(query),
@@ -135,6 +145,15 @@ impl Run<'_> {
                 hint: "build with the feature `files` for CSV and Parquet".into(),
             }),
             Statement::Other { what } => self.other(what, sql),
+        }
+    }
+
+    /// The database as it is now, and as much of it as the options show.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let snapshot = self.shared.engine.snapshot();
+        match self.shared.options.namespace_access {
+            NamespaceAccess::All => snapshot,
+            NamespaceAccess::Own => snapshot.confined_to(self.shared.options.namespace.as_str().into()),
         }
     }
 

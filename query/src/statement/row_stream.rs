@@ -18,7 +18,7 @@ impl Run<'_> {
     /// # Errors
     /// What the query or `sink` fails with.
     pub(super) fn stream(&self, query: &Query, sink: &mut dyn FnMut(ResultPart) -> Result<()>) -> Result<()> {
-        let snapshot = self.shared.engine.snapshot();
+        let snapshot = self.snapshot();
         let options = QueryOptions { rows_out_max: u64::MAX, ..self.shared.options.clone() };
         let context = ExecContext { options: &options, ..self.context() };
         let mut has_begun = false;

@@ -7,6 +7,7 @@ use arrow::record_batch::RecordBatch;
 use lynxstore_storage::Error as StorageError;
 use lynxstore_storage::types::{FieldType, TableSpec};
 
+use super::access::may_name;
 use super::query_engine::Run;
 use crate::error::{Error, Result};
 use crate::output::QueryOutput;
@@ -22,6 +23,12 @@ impl Run<'_> {
         if spec.namespace == SYSTEM_NAMESPACE {
             return Err(Error::plan("the namespace 'system' is that of the system tables: choose another one"));
         }
+        if !may_name(&self.shared.options, &spec.namespace) {
+            return Err(Error::plan(format!(
+                "tables of the namespace '{}' cannot be created here: leave the namespace out",
+                spec.namespace
+            )));
+        }
         match self.shared.engine.create_table(&spec) {
             Err(StorageError::TableExists { .. }) if if_not_exists => {}
             result => {
@@ -34,7 +41,7 @@ impl Run<'_> {
     /// `DROP TABLE`.
     pub(super) fn drop_tables(&self, names: &[TableName], if_exists: bool) -> Result<QueryOutput> {
         for name in names {
-            let table = match self.table(&self.shared.engine.snapshot(), name) {
+            let table = match self.table(&self.snapshot(), name) {
                 Ok(table) => table.schema().name.clone(),
                 Err(Error::Storage(StorageError::TableNotFound { .. })) if if_exists => continue,
                 // A table that lost a segment cannot be read, but it can go.
@@ -74,7 +81,7 @@ impl Run<'_> {
 
     /// `DESCRIBE`: the columns of a table.
     pub(super) fn describe(&self, name: &TableName) -> Result<QueryOutput> {
-        let table = self.table(&self.shared.engine.snapshot(), name)?;
+        let table = self.table(&self.snapshot(), name)?;
         let schema = table.schema();
         let mut columns = vec![(schema.time.name.clone(), "TIMESTAMP", "time")];
         columns.extend(schema.tags.iter().map(|tag| (tag.name.clone(), "TEXT", "tag")));

@@ -23,7 +23,7 @@ pub(super) type Planned = (Arc<SelectPlan>, Option<TableSnapshot>);
 impl Run<'_> {
     /// Runs a query. `kept` holds a plan from one run to the next.
     pub(super) fn select(&self, query: &Query, kept: Option<&Mutex<Option<Arc<SelectPlan>>>>) -> Result<QueryOutput> {
-        let snapshot = self.shared.engine.snapshot();
+        let snapshot = self.snapshot();
         let vectorized = self.plan(query, &snapshot, kept).and_then(|(plan, table)| {
             let batches = run_select(&plan, table.as_ref(), &self.context())?;
             Ok(QueryOutput { schema: Arc::clone(&plan.schema), batches, rows_affected: None, route: Route::Vectorized })
@@ -73,7 +73,7 @@ impl Run<'_> {
 
     /// The types of the parameters of a query, and the columns of its result.
     pub(super) fn describe_query(&self, query: &Query) -> Result<(Vec<Option<DataType>>, SchemaRef)> {
-        let snapshot = self.shared.engine.snapshot();
+        let snapshot = self.snapshot();
         match self.describe_vectorized(query, &snapshot) {
             Err(error @ Error::Unsupported { .. }) => self.describe_datafusion(&snapshot, query, error),
             described => described,
@@ -125,7 +125,7 @@ impl Run<'_> {
             what: format!("the statement {what}"),
             hint: "see the SQL reference for what is; LynxStore stores rows through INSERT, COPY and its API".into(),
         };
-        self.datafusion(&self.shared.engine.snapshot(), sql, unsupported)
+        self.datafusion(&self.snapshot(), sql, unsupported)
     }
 
     /// Hands a query to DataFusion, or fails with the reason why the vectorized executor did not take it.

@@ -18,6 +18,7 @@ use lynxstore_storage::engine::Engine;
 use lynxstore_storage::snapshot::Snapshot;
 
 use crate::error::{Error, Result};
+use crate::options::{StatementAccess, SystemAccess};
 use crate::system_rows::SystemTable;
 
 /// Names of the system tables.
@@ -35,16 +36,27 @@ const NAMES: [&str; 10] = [
 ];
 
 /// Makes system tables of one engine. Cheap to clone.
+///
+/// What tells of tables comes from the snapshot, which shows only the namespaces that the statement may name. What tells of
+/// the whole process is not for those who may only read or write rows.
 #[derive(Debug, Clone)]
 pub(crate) struct SystemTables {
     pub(crate) engine: Arc<Engine>,
     /// Tables that the program adds.
     pub(crate) added: Arc<[SystemTable]>,
+    pub(crate) access: SystemAccess,
 }
+
+/// The tables about the whole process: files, background work, memory.
+const OF_THE_PROCESS: [&str; 4] = ["corruption", "memory", "recovery", "tasks"];
 
 impl SystemTables {
     /// The rows of a system table; `None` when there is none of that name.
     pub(crate) fn table(&self, snapshot: &Snapshot, name: &str) -> Result<Option<RecordBatch>> {
+        if OF_THE_PROCESS.contains(&name) && self.access == SystemAccess::OwnTables {
+            let needs = StatementAccess::Admin.name();
+            return Err(Error::AccessDenied { what: format!("the table system.{name}"), needs });
+        }
         match self.added.iter().find(|table| table.name == name) {
             Some(table) => table.rows.rows().map(Some).map_err(Error::arrow),
             None => table(&self.engine, snapshot, name),

@@ -9,6 +9,7 @@
 //! A request that is not well-formed is refused whole ([`DecodeError`]). In a well-formed one a series, sample,
 //! exemplar or metadata entry that breaks a rule is left out and counted ([`Rejections`]), and the rest is written.
 
+mod admission;
 mod batches;
 mod count;
 mod decode;

@@ -37,11 +37,15 @@ pub enum RejectReason {
     InvalidHistogram,
     /// The table of the metric was declared with other columns, or takes no new ones.
     SchemaConflict,
+    /// A new series, and too many began in this minute.
+    SeriesRate,
+    /// A new series, and the table or the tenant has as many as it may.
+    SeriesLimit,
 }
 
 impl RejectReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::MissingMetricName,
         Self::EmptyLabelName,
         Self::DuplicateLabel,
@@ -53,6 +57,8 @@ impl RejectReason {
         Self::TooFarInFuture,
         Self::InvalidHistogram,
         Self::SchemaConflict,
+        Self::SeriesRate,
+        Self::SeriesLimit,
     ];
 
     /// The reason as one word, for responses and metrics.
@@ -69,6 +75,8 @@ impl RejectReason {
             Self::TooFarInFuture => "too_far_in_future",
             Self::InvalidHistogram => "invalid_histogram",
             Self::SchemaConflict => "schema_conflict",
+            Self::SeriesRate => "series_rate",
+            Self::SeriesLimit => "series_limit",
         }
     }
 }

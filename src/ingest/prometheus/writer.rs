@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use lynxstore_storage::types::{FieldType, SeriesKey, TableSchema};
 use parking_lot::{Mutex, RwLock};
@@ -22,6 +23,7 @@ use super::side_tables::{exemplar_batch, exemplar_need, metadata_batch, metadata
 use super::tables::{TableMaker, TableNeed};
 use super::{DecodeError, Labels, Limits, Series, Version, WriteRequest, decode, decompress, tag_name};
 use crate::ingest::Store;
+use crate::ingest::quota::{IngestQuota, RateExceeded};
 
 /// Buffers for decompressed bodies that are kept for the next request are at most this large and this many.
 const KEPT_BUFFER_BYTES_MAX: usize = 4 << 20;
@@ -47,6 +49,9 @@ pub enum WriteError {
     /// The body is not an acceptable request.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// The tenant has brought as much as it may for now.
+    #[error(transparent)]
+    Rate(#[from] RateExceeded),
     /// The engine did not take it; the same request may be sent again.
     #[error(transparent)]
     Store(#[from] lynxstore_storage::Error),
@@ -55,8 +60,9 @@ pub enum WriteError {
 /// Writes remote-write requests into a store.
 #[derive(Debug)]
 pub struct RemoteWriter<S> {
-    store: S,
-    namespace: String,
+    pub(super) store: S,
+    pub(super) namespace: String,
+    pub(super) quota: Option<Arc<IngestQuota>>,
     limits: Limits,
     cache: RwLock<SeriesCache>,
     metadata: MetadataMemory,
@@ -70,12 +76,19 @@ impl<S: Store> RemoteWriter<S> {
         Self {
             store,
             namespace: namespace.into(),
+            quota: None,
             limits,
             cache: RwLock::new(SeriesCache::new(cache_bytes_max)),
             metadata: MetadataMemory::default(),
             tables: TableMaker::default(),
             buffers: Mutex::default(),
         }
+    }
+
+    /// The same writer under the quota of its tenant.
+    #[must_use]
+    pub fn with_quota(self, quota: Arc<IngestQuota>) -> Self {
+        Self { quota: Some(quota), ..self }
     }
 
     /// The limits of a request.
@@ -114,6 +127,9 @@ impl<S: Store> RemoteWriter<S> {
     ) -> Result<WriteOutcome, WriteError> {
         let message = decompress(body, &self.limits, buffer)?;
         let request = decode(message, version, &self.limits)?;
+        if let Some(quota) = &self.quota {
+            quota.admit_samples((request.samples.len() + request.histograms.len()) as u64, Instant::now())?;
+        }
         let mut attempt = 1;
         loop {
             match self.commit(&request, arrival_ns) {
@@ -160,6 +176,7 @@ impl<S: Store> RemoteWriter<S> {
     ) -> Result<WriteOutcome, WriteError> {
         let request = source.request;
         self.keep_old(request, &plan);
+        self.admit_new(request, &mut plan)?;
         let schemas = self.make_tables(request, &plan)?;
         self.add_new_series(request, &mut plan, &schemas);
         let noted: Vec<_> =
@@ -354,7 +371,7 @@ fn is_usable(found: &CachedSeries, series: &Series<'_>) -> bool {
 }
 
 /// The key of labels in a table; `None` when the table lacks a tag for one of them.
-fn series_key(schema: &TableSchema, labels: &Labels<'_>) -> Option<SeriesKey> {
+pub(super) fn series_key(schema: &TableSchema, labels: &Labels<'_>) -> Option<SeriesKey> {
     let mut values = vec![None; schema.tags.len()];
     for (name, value) in labels.pairs() {
         values[schema.tag_index(&tag_name(name))?] = Some(value.as_bytes());

@@ -61,6 +61,16 @@ impl MemoryStore {
     }
 }
 
+impl crate::ingest::quota::SeriesCount for Arc<MemoryStore> {
+    fn series_count(&self, _: TableId) -> Option<u64> {
+        None
+    }
+
+    fn series_total(&self, _: &str) -> u64 {
+        0
+    }
+}
+
 impl Store for Arc<MemoryStore> {
     fn table(&self, namespace: &str, name: &str) -> Result<Option<Arc<TableSchema>>> {
         assert_eq!(namespace, "public");

@@ -6,18 +6,27 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use super::{backup, bench, check, demo, generate, generate_iot, interactive, serve};
+use super::serve::Serving;
+use super::{backup, bench, check, demo, generate, generate_iot, hash_password, interactive};
+use crate::server::config::LogFormat;
 use crate::shell::cli::{Cli, GenerateSubject, Subcommands};
 use crate::shell::{import, terminal};
 
 /// Carries out the command line of this process. Wrong usage and `--help` end the process.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr(if matches!(cli.command, Some(Subcommands::Serve(_))) { "info" } else { "warn" });
+    // How a server writes its log stands in its configuration; what is wrong with that is said when it is run.
+    let serving = match &cli.command {
+        Some(Subcommands::Serve(args)) => Serving::read(args).ok(),
+        _ => None,
+    };
+    let (level, format) = serving.as_ref().map_or(("warn", LogFormat::Text), Serving::log);
+    log_to_stderr(level, format);
     let result = match &cli.command {
         None => interactive::run(&cli.shell),
+        Some(Subcommands::Serve(args)) => Serving::read(args).and_then(|serving| serving.run(args)),
         Some(Subcommands::Import(args)) => import::run(args),
-        Some(Subcommands::Serve(args)) => serve::run(args),
+        Some(Subcommands::HashPassword(args)) => hash_password::run(args),
         Some(Subcommands::Bench(args)) => bench::run(args),
         Some(Subcommands::Generate(GenerateSubject::Cpu(args))) => generate::run_cpu(args),
         Some(Subcommands::Generate(GenerateSubject::Iot(args))) => generate_iot::run(args),
@@ -34,11 +43,11 @@ pub fn run() -> ExitCode {
 }
 
 /// Messages from `level` on, or what the variable `TSQ_LOG` asks for, such as `lynxstore_storage=debug`.
-fn log_to_stderr(level: &str) {
+fn log_to_stderr(level: &str, format: LogFormat) {
     let filter = EnvFilter::try_from_env("TSQ_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(terminal::stderr_has_color())
-        .init();
+    let messages = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Text => messages.with_ansi(terminal::stderr_has_color()).init(),
+        LogFormat::Json => messages.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
+    }
 }

@@ -8,6 +8,7 @@ mod demo;
 mod entry;
 mod generate;
 mod generate_iot;
+mod hash_password;
 mod interactive;
 mod serve;
 

@@ -363,6 +363,11 @@ impl Engine {
         }
     }
 
+    /// The directory of the database.
+    pub fn directory(&self) -> &Path {
+        &self.root
+    }
+
     /// Figures since the open.
     pub fn stats(&self) -> EngineStats {
         match &self.mode {

@@ -9,7 +9,7 @@ use super::version::{SectionSet, TableState};
 use crate::error::{Error, Result};
 use crate::memtable::Memtable;
 use crate::segment::Section;
-use crate::types::{CommitSeq, TableSchema, TimeRange, Tombstone};
+use crate::types::{CommitSeq, SeriesKey, TableSchema, TimeRange, Tombstone};
 
 /// What a query does where rows cannot be read, because their segment is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -112,6 +112,30 @@ impl TableSnapshot {
             .map(|(_, buffer)| buffer.row_count() as u64)
             .sum();
         stored + memory
+    }
+
+    /// Whether the table has a series, deleted or expired ones that were not dropped yet included.
+    ///
+    /// # Errors
+    /// `Corruption` when a directory is damaged.
+    pub fn has_series(&self, key: &SeriesKey) -> Result<bool> {
+        let table = self.schema().id;
+        // The first series from the key on is the one itself or a longer one.
+        let in_memory = |memtable: &Arc<Memtable>| {
+            memtable.series_with_prefix(table, key.as_bytes()).next().is_some_and(|(found, _)| found == *key)
+        };
+        if self.memtables.iter().any(in_memory) {
+            return Ok(true);
+        }
+        Ok(self.index()?.find(&key.decode(self.schema().tags.len())).is_ok())
+    }
+
+    /// Series of the memtable or section that has most of them: those of about one partition, without the work of finding
+    /// which series of several sections are the same.
+    pub fn series_count_estimate(&self) -> u64 {
+        let memory = self.memtables.iter().map(|memtable| memtable.series_with_prefix(self.schema().id, &[]).count());
+        let stored = self.sections().iter().map(|section| section.series_count());
+        stored.chain(memory).max().unwrap_or(0) as u64
     }
 
     /// Number of segment sections that hold rows of the table.

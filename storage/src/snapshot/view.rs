@@ -17,6 +17,8 @@ pub struct Snapshot {
     visible: CommitSeq,
     /// When it was taken: rows that had expired then are not shown, whether or not they are dropped yet.
     taken_ns: i64,
+    /// The only namespace that is shown; all when there is none.
+    namespace: Option<Arc<str>>,
 }
 
 impl Snapshot {
@@ -26,7 +28,17 @@ impl Snapshot {
         visible: CommitSeq,
         taken_ns: i64,
     ) -> Self {
-        Self { version, memtables, visible, taken_ns }
+        Self { version, memtables, visible, taken_ns, namespace: None }
+    }
+
+    /// The same database as if it held nothing but one namespace: tables of others are neither listed nor found.
+    #[must_use]
+    pub fn confined_to(self, namespace: Arc<str>) -> Self {
+        Self { namespace: Some(namespace), ..self }
+    }
+
+    fn shows(&self, namespace: &str) -> bool {
+        self.namespace.as_deref().is_none_or(|only| only == namespace)
     }
 
     /// The last commit that the snapshot shows.
@@ -36,7 +48,7 @@ impl Snapshot {
 
     /// The schemas of all tables.
     pub fn tables(&self) -> impl Iterator<Item = &Arc<TableSchema>> {
-        self.version.schemas()
+        self.version.schemas().filter(|schema| self.shows(&schema.namespace))
     }
 
     /// One table by id.
@@ -54,8 +66,8 @@ impl Snapshot {
     /// # Errors
     /// `TableNotFound`.
     pub fn table(&self, namespace: &str, name: &str) -> Result<TableSnapshot> {
-        let state =
-            self.version.table(namespace, name).ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
+        let state = self.version.table(namespace, name).filter(|_| self.shows(namespace));
+        let state = state.ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
         Ok(TableSnapshot::new(Arc::clone(state), Arc::clone(&self.memtables), self.visible, self.taken_ns))
     }
 }

@@ -54,9 +54,14 @@ impl TestServer {
 
     /// Shuts down in order and starts again on the same directory.
     pub fn restart(self) -> Self {
+        self.restart_with(ServerOptions::default())
+    }
+
+    /// Restarts with other options.
+    pub fn restart_with(self, options: ServerOptions) -> Self {
         self.handle.shutdown().unwrap();
         drop(self.database);
-        Self::start_in(self.dir, ServerOptions::default())
+        Self::start_in(self.dir, options)
     }
 
     pub fn address(&self) -> std::net::SocketAddr {
