@@ -9,11 +9,14 @@
 
 mod body;
 mod connection;
+mod events;
 mod gate;
+mod line_protocol;
 mod log_limit;
 mod metrics;
 mod negotiation;
 mod options;
+mod otlp;
 mod process;
 mod remote_write;
 mod response;
@@ -22,7 +25,9 @@ mod run;
 mod sql;
 mod sql_output;
 mod state;
+mod table_rows;
 mod tenant;
+mod upload;
 
 pub use options::{Exposure, ServerOptions};
 pub use run::{Server, ServerHandle, serve, shutdown_signal};

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::ingest::prometheus::Limits;
+use crate::ingest::rows::RowLimits;
 
 /// Which addresses a server may listen on. There is no authentication yet: whoever reaches the port reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,6 +26,8 @@ pub struct ServerOptions {
     pub exposure: Exposure,
     /// Bounds of a remote-write request.
     pub remote_write: Limits,
+    /// Bounds of a request of rows: line protocol, events.
+    pub rows: RowLimits,
     /// Memory for the cache from labels to series.
     pub series_cache_bytes_max: usize,
     /// Remote-write requests that are decoded and committed at the same time.
@@ -62,6 +65,7 @@ impl Default for ServerOptions {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9393)),
             exposure: Exposure::default(),
             remote_write: Limits::default(),
+            rows: RowLimits::default(),
             series_cache_bytes_max: 128 << 20,
             // While half of them wait for the disk, the other half decode.
             writes_max: 2 * cores,

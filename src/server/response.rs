@@ -26,7 +26,8 @@ pub(super) fn json_error(status: StatusCode, kind: &str, message: &str) -> Respo
     with_retry(status, (status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-fn with_retry(status: StatusCode, mut response: Response) -> Response {
+/// Says when to come back, when the status means that.
+pub(super) fn with_retry(status: StatusCode, mut response: Response) -> Response {
     if status == StatusCode::SERVICE_UNAVAILABLE {
         let width = RETRY_SECONDS.end() - RETRY_SECONDS.start() + 1;
         // Every `RandomState` has keys of its own, which is all the randomness that this needs.

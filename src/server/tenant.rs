@@ -15,6 +15,7 @@ use super::options::ServerOptions;
 use super::state::ServerState;
 use crate::ingest::prometheus::RemoteWriter;
 use crate::ingest::rejected::{RejectedLog, system_tables};
+use crate::ingest::rows::RowWriter;
 
 /// A namespace as its requests see it.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Tenant {
     /// Runs statements from the network: no files, bounded results, this namespace alone.
     pub(super) query: QueryEngine,
     pub(super) writer: RemoteWriter<Arc<Engine>>,
+    /// Writes rows of the other protocols.
+    pub(super) rows: RowWriter,
     /// What its requests brought in vain; its own statements see it as `system.rejected_samples`.
     pub(super) rejected: Arc<RejectedLog>,
 }
@@ -37,7 +40,13 @@ impl Tenant {
             options.remote_write.clone(),
             options.series_cache_bytes_max,
         );
-        Self { query: QueryEngine::new(Arc::clone(engine), query), writer, rejected }
+        let rows = RowWriter::new(
+            Arc::clone(engine),
+            query.namespace.clone(),
+            options.rows.clone(),
+            options.series_cache_bytes_max,
+        );
+        Self { query: QueryEngine::new(Arc::clone(engine), query), writer, rows, rejected }
     }
 }
 

@@ -12,7 +12,7 @@ mod batches;
 mod count;
 mod decode;
 mod error;
-mod histogram;
+pub(in crate::ingest) mod histogram;
 mod label;
 mod limits;
 mod names;
@@ -21,19 +21,19 @@ mod series_cache;
 mod side_tables;
 mod snappy;
 mod summary;
-mod tables;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(in crate::ingest) mod wire;
 mod writer;
 #[cfg(test)]
 mod writer_tests;
 
+pub use crate::ingest::tables::TIME_COLUMN;
 pub use decode::{Exemplar, HistogramSample, Metadata, Sample, Series, WriteRequest, decode};
 pub use error::DecodeError;
 pub use label::{LabelFault, Labels, parse_labels};
 pub use limits::Limits;
-pub use names::{EXEMPLAR_TABLE, HISTOGRAM_COLUMN, METADATA_TABLE, TIME_COLUMN, VALUE_COLUMN, table_name, tag_name};
+pub use names::{EXEMPLAR_TABLE, HISTOGRAM_COLUMN, METADATA_TABLE, VALUE_COLUMN, table_name, tag_name};
 pub use rejection::{Counts, RejectReason, Rejections};
 pub use snappy::decompress;
 pub use summary::{RequestSummary, summarize};

@@ -19,11 +19,11 @@ use super::series_cache::{CachedSeries, MetricTable, SeriesCache};
 use super::side_tables::{
     ExemplarRow, MetadataRow, exemplar_batch, exemplar_need, metadata_batch, metadata_need, metadata_rows,
 };
-use super::tables::{TableMaker, TableNeed};
 use super::{
     DecodeError, Labels, Limits, Series, WriteRequest, decode, decompress, parse_labels, table_name, tag_name,
 };
 use crate::ingest::Store;
+use crate::ingest::tables::{TableMaker, TableNeed};
 
 /// Buffers for decompressed bodies that are kept for the next request are at most this large and this many.
 const KEPT_BUFFER_BYTES_MAX: usize = 4 << 20;
