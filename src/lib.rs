@@ -41,6 +41,8 @@
 
 mod appender;
 mod backup;
+#[cfg(feature = "async")]
+pub mod batch_writer;
 mod check;
 mod database;
 mod error;
