@@ -31,7 +31,7 @@ pub(super) struct TableNeed {
 impl TableNeed {
     #[cfg(feature = "server")]
     pub(super) fn field(&mut self, name: &'static str, field_type: FieldType) {
-        if !self.fields.iter().any(|field| *field == (Cow::Borrowed(name), field_type)) {
+        if !self.fields.contains(&(Cow::Borrowed(name), field_type)) {
             self.fields.push((Cow::Borrowed(name), field_type));
         }
     }

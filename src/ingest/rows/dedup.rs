@@ -53,6 +53,12 @@ impl KeyLocks {
 /// What a row is told by, beside its time: a part per column of the key.
 type Key = Vec<u8>;
 
+/// Appends the key of a row.
+type FillKey<'f> = dyn FnMut(&mut Key) + 'f;
+
+/// Is shown the time of a stored row, and a way to its key, which few rows need.
+pub(super) type VisitRow<'v> = dyn FnMut(i64, &mut FillKey<'_>) + 'v;
+
 /// Appends a part that is text or NULL.
 fn push_text(key: &mut Key, text: Option<&str>) {
     match text {
@@ -91,7 +97,7 @@ pub(super) fn stored_rows(
     table: &TableSchema,
     range: TimeRange,
     columns: &[String],
-    visit: &mut dyn FnMut(i64, &mut dyn FnMut(&mut Key)),
+    visit: &mut VisitRow<'_>,
 ) -> Result<()> {
     let table = match snapshot.table_by_id(table.id) {
         Ok(table) => table,
@@ -138,15 +144,15 @@ impl TakenRows {
         &mut self,
         columns: &[String],
         index: &SeriesIndex,
-        stored: impl Fn(TimeRange, &[String], &mut dyn FnMut(i64, &mut dyn FnMut(&mut Key))) -> Result<()>,
+        stored: impl Fn(TimeRange, &[String], &mut VisitRow<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut rows = HashMap::<(i64, Key), usize>::with_capacity(self.times.len());
         let mut keep = vec![false; self.times.len()];
-        for row in 0..self.times.len() {
+        for (row, (&time_ns, keep)) in self.times.iter().zip(&mut keep).enumerate() {
             let key = self.key(columns, index, row);
-            if let Entry::Vacant(entry) = rows.entry((self.times[row], key)) {
+            if let Entry::Vacant(entry) = rows.entry((time_ns, key)) {
                 entry.insert(row);
-                keep[row] = true;
+                *keep = true;
             }
         }
         let times: HashSet<i64> = self.times.iter().copied().collect();

@@ -70,12 +70,10 @@ impl SeriesIndex {
         let tags_hash = self.hasher.hash_one((table, tags));
         let is_same = |&(other_hash, number): &(u64, u32)| {
             let other = &self.series[number as usize];
-            let same_tags =
-                |(a, b): (&(Box<str>, Box<str>), &(Cow<'_, str>, Cow<'_, str>))| *a.0 == *b.0 && *a.1 == *b.1;
             other_hash == tags_hash
                 && other.table == table
                 && other.tags.len() == tags.len()
-                && other.tags.iter().zip(tags).all(same_tags)
+                && other.tags.iter().zip(tags).all(|(other, tag)| *other.0 == *tag.0 && *other.1 == *tag.1)
         };
         let number = match self.by_tags.find(tags_hash, is_same) {
             Some(&(_, number)) => number,

@@ -11,6 +11,8 @@ pub struct RowLimits {
     pub rows_max: usize,
     /// Tables that the rows of a request are for.
     pub tables_max: usize,
+    /// Columns that a request brings to the tables of its writer, beside those that are known from earlier requests.
+    pub columns_max: usize,
     /// Rows times columns, added up over the tables of a request: a column takes memory in each row of its table, also
     /// where it is absent, so bytes alone do not bound it.
     pub cells_max: usize,
@@ -35,6 +37,7 @@ impl Default for RowLimits {
             decoded_bytes_max: 32 << 20,
             rows_max: 500_000,
             tables_max: 10_000,
+            columns_max: 100_000,
             cells_max: 16 << 20,
             tags_max: 40,
             fields_max: 1_024,

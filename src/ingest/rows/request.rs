@@ -20,6 +20,8 @@ pub(super) struct RowState {
     by_name: HashMap<Box<str>, u32>,
     /// Number of the request.
     pub(super) round: u64,
+    /// Columns that requests brought since the state began, those of refused rows too.
+    pub(super) columns: usize,
     /// The tables of this request, in the order in which they came.
     pub(super) used: Vec<u32>,
 }
@@ -32,6 +34,7 @@ pub struct RowRequest<'w> {
     options: &'w RowOptions,
     rows: usize,
     cells: usize,
+    columns: usize,
     pub(super) rejected: RejectedRows,
 }
 
@@ -39,7 +42,7 @@ impl<'w> RowRequest<'w> {
     pub(super) fn new(writer: &'w RowWriter, state: &'w mut RowState, options: &'w RowOptions) -> Self {
         state.round += 1;
         state.used.clear();
-        Self { writer, state, options, rows: 0, cells: 0, rejected: RejectedRows::default() }
+        Self { writer, state, options, rows: 0, cells: 0, columns: 0, rejected: RejectedRows::default() }
     }
 
     /// Leaves a row out that its decoder could not read. `line` counts from 1.
@@ -73,7 +76,13 @@ impl<'w> RowRequest<'w> {
         let typing = self.options.integers;
         let series = self.state.index.get_mut(number);
         let table = &mut self.state.tables[series.table as usize];
-        if let Err(fault) = table.check(fields.clone(), series, self.writer.limits(), typing) {
+        let columns_before = table.column_count();
+        let checked = table.check(fields.clone(), series, self.writer.limits(), typing);
+        let columns = table.column_count() - columns_before;
+        self.columns += columns;
+        self.state.columns += columns;
+        RowsError::check("new columns", self.columns, self.writer.limits().columns_max)?;
+        if let Err(fault) = checked {
             self.rejected.add(line, fault);
             return Ok(());
         }

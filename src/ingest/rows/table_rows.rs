@@ -102,6 +102,11 @@ impl TableRows {
         (self.round, self.schema) = (round, schema);
     }
 
+    /// Columns that rows have used so far.
+    pub(super) fn column_count(&self) -> usize {
+        self.columns.len()
+    }
+
     /// Whether the table takes a tag, and whether it has it already.
     pub(super) fn check_tag(&self, name: &str) -> Result<bool, RowFault> {
         let conflict = |what: &str| {

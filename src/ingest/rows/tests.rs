@@ -220,6 +220,7 @@ fn a_request_over_a_limit_is_refused_whole_and_a_name_over_one_with_its_row() {
     let small = RowLimits {
         rows_max: 3,
         tables_max: 2,
+        columns_max: 6,
         cells_max: 12,
         tags_max: 2,
         fields_max: 4,
@@ -229,7 +230,9 @@ fn a_request_over_a_limit_is_refused_whole_and_a_name_over_one_with_its_row() {
     let fixture = Fixture::with_limits(small);
     let row = ("t", &[][..], &[("f", ONE)][..], 1);
     let wide = ("t", &[][..], &[("a", ONE), ("b", ONE), ("c", ONE), ("d", ONE)][..], 1);
-    for rows in [vec![row; 4], vec![row, ("u", &[], &[("f", ONE)], 1), ("v", &[], &[("f", ONE)], 1)], vec![wide; 3]] {
+    let three_tables = vec![row, ("u", &[], &[("f", ONE)], 1), ("v", &[], &[("f", ONE)], 1)];
+    let many_columns = vec![wide, ("u", wide.1, wide.2, 1)];
+    for rows in [vec![row; 4], three_tables, many_columns, vec![wide; 3]] {
         assert!(
             matches!(fixture.write_with(&RowOptions::default(), &rows), Err(RowsError::TooLarge { .. })),
             "{rows:?}"

@@ -109,7 +109,7 @@ pub struct RowWriter {
     /// Bytes of the series that one state remembers.
     state_bytes_max: usize,
     tables: TableMaker,
-    idle: Mutex<Vec<Box<RowState>>>,
+    idle: Mutex<Vec<RowState>>,
     key_locks: KeyLocks,
 }
 
@@ -207,8 +207,9 @@ impl RowWriter {
         Ok(RowOutcome { written: batch.num_rows() as u64, ..RowOutcome::default() })
     }
 
-    fn keep(&self, state: Box<RowState>) {
-        if state.index.bytes() <= self.state_bytes_max {
+    fn keep(&self, state: RowState) {
+        let has_few_columns = state.columns <= 4 * self.limits.columns_max;
+        if state.index.bytes() <= self.state_bytes_max && has_few_columns {
             let mut idle = self.idle.lock();
             if idle.len() < IDLE_STATES_MAX {
                 idle.push(state);
