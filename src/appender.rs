@@ -3,44 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, UInt64Builder,
-};
+use arrow::array::Array;
 use lynxstore_storage::engine::{Ack, WriteReceipt};
 use lynxstore_storage::ingest::RowGrouper;
-use lynxstore_storage::types::{FieldType, SeriesBatch, TableSchema};
+use lynxstore_storage::types::{SeriesBatch, TableSchema};
 
 use crate::database::Database;
 use crate::error::{Error, Result};
-
-/// A value of a field.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum FieldValue<'a> {
-    /// For F64 fields.
-    F64(f64),
-    /// For I64, and for F64 fields.
-    I64(i64),
-    /// For U64, and for F64 fields.
-    U64(u64),
-    /// For Bool fields.
-    Bool(bool),
-    /// For String fields.
-    String(&'a str),
-    /// For Binary fields.
-    Binary(&'a [u8]),
-}
-
-macro_rules! from {
-    ($($source:ty => $variant:ident),*) => {
-        $(impl<'a> From<$source> for FieldValue<'a> {
-            fn from(value: $source) -> Self {
-                Self::$variant(value)
-            }
-        })*
-    };
-}
-
-from!(f64 => F64, i64 => I64, u64 => U64, bool => Bool, &'a str => String, &'a [u8] => Binary);
+use crate::field_builder::{FieldBuilder, FieldValue};
 
 /// Collects rows of one table. Nothing is written before [`Appender::flush`] or [`Appender::finish`], which make all rows
 /// since the last flush one commit.
@@ -70,16 +40,6 @@ struct OpenRow {
     next_tag: usize,
     next_field: usize,
     field_count: usize,
-}
-
-#[derive(Debug)]
-enum FieldBuilder {
-    F64(Float64Builder),
-    I64(Int64Builder),
-    U64(UInt64Builder),
-    Bool(BooleanBuilder),
-    String(StringBuilder),
-    Binary(BinaryBuilder),
 }
 
 /// A row that is being filled; columns that are not set are NULL.
@@ -183,9 +143,7 @@ impl Appender {
         row.text.clear();
         if row.field_count < self.fields.len() {
             let rows = self.times.len();
-            for field in self.fields.iter_mut().filter(|field| field.len() < rows) {
-                field.append_null();
-            }
+            self.fields.iter_mut().for_each(|field| field.pad(rows));
         }
         (row.next_tag, row.next_field, row.field_count) = (0, 0, 0);
     }
@@ -234,68 +192,5 @@ impl AppenderRow<'_> {
         row.next_field = index + 1;
         row.field_count += 1;
         Ok(self)
-    }
-}
-
-impl FieldBuilder {
-    fn new(field_type: FieldType) -> Self {
-        match field_type {
-            FieldType::F64 => Self::F64(Float64Builder::new()),
-            FieldType::I64 => Self::I64(Int64Builder::new()),
-            FieldType::U64 => Self::U64(UInt64Builder::new()),
-            FieldType::Bool => Self::Bool(BooleanBuilder::new()),
-            FieldType::String => Self::String(StringBuilder::new()),
-            FieldType::Binary => Self::Binary(BinaryBuilder::new()),
-        }
-    }
-
-    fn len(&self) -> usize {
-        use arrow::array::ArrayBuilder;
-        match self {
-            Self::F64(builder) => builder.len(),
-            Self::I64(builder) => builder.len(),
-            Self::U64(builder) => builder.len(),
-            Self::Bool(builder) => builder.len(),
-            Self::String(builder) => builder.len(),
-            Self::Binary(builder) => builder.len(),
-        }
-    }
-
-    /// Appends a value; `false` when it does not fit the type.
-    fn append(&mut self, value: FieldValue<'_>) -> bool {
-        match (self, value) {
-            (Self::F64(builder), FieldValue::F64(value)) => builder.append_value(value),
-            (Self::F64(builder), FieldValue::I64(value)) => builder.append_value(value as f64),
-            (Self::F64(builder), FieldValue::U64(value)) => builder.append_value(value as f64),
-            (Self::I64(builder), FieldValue::I64(value)) => builder.append_value(value),
-            (Self::U64(builder), FieldValue::U64(value)) => builder.append_value(value),
-            (Self::Bool(builder), FieldValue::Bool(value)) => builder.append_value(value),
-            (Self::String(builder), FieldValue::String(value)) => builder.append_value(value),
-            (Self::Binary(builder), FieldValue::Binary(value)) => builder.append_value(value),
-            _ => return false,
-        }
-        true
-    }
-
-    fn append_null(&mut self) {
-        match self {
-            Self::F64(builder) => builder.append_null(),
-            Self::I64(builder) => builder.append_null(),
-            Self::U64(builder) => builder.append_null(),
-            Self::Bool(builder) => builder.append_null(),
-            Self::String(builder) => builder.append_null(),
-            Self::Binary(builder) => builder.append_null(),
-        }
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        match self {
-            Self::F64(builder) => Arc::new(builder.finish()),
-            Self::I64(builder) => Arc::new(builder.finish()),
-            Self::U64(builder) => Arc::new(builder.finish()),
-            Self::Bool(builder) => Arc::new(builder.finish()),
-            Self::String(builder) => Arc::new(builder.finish()),
-            Self::Binary(builder) => Arc::new(builder.finish()),
-        }
     }
 }

@@ -41,13 +41,16 @@
 
 mod appender;
 mod backup;
+#[cfg(feature = "async")]
+pub mod batch_writer;
 mod check;
 mod database;
 mod error;
+mod field_builder;
 #[cfg(feature = "async")]
 mod future;
 pub mod generate;
-#[cfg(feature = "server")]
+#[cfg(feature = "async")]
 pub mod ingest;
 mod options;
 #[cfg(feature = "server")]
@@ -55,11 +58,12 @@ pub mod server;
 #[cfg(feature = "shell")]
 pub mod shell;
 
-pub use appender::{Appender, AppenderRow, FieldValue};
+pub use appender::{Appender, AppenderRow};
 pub use backup::{backup, restore};
 pub use check::{repair, verify};
 pub use database::Database;
 pub use error::{Error, ErrorKind, Result};
+pub use field_builder::FieldValue;
 pub use lynxstore_query::{
     Cancellation, DamagePolicy, FileAccess, NamespaceAccess, PreparedStatement, QueryOptions, QueryOutput, RollupMode,
     Route, ScalarParam, SqlLimits, StatementAccess, StatementDescription, SystemAccess,

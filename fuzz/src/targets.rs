@@ -2,14 +2,17 @@
 //!
 //! The file is also compiled into the integration tests, which replay the seed corpora through it.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
-use lynxstore::ingest::prometheus;
+use lynxstore::ingest::rows::{RowLimits, RowWriter};
+use lynxstore::ingest::{events, exposition, line_protocol, otlp, prometheus};
 use lynxstore_storage::encoding::{
     VECTOR_LEN, VectorHeader, compare_vector_i64, decode_f64, decode_i64, decode_strings_plain, decode_validity,
     kernel, min_max_vector_i64, sum_vector_i64,
 };
+use lynxstore_storage::engine::{Background, Engine, EngineOptions};
 use lynxstore_storage::io::sim::SimIo;
 use lynxstore_storage::io::{Io, OpenMode};
 use lynxstore_storage::segment::{Section, Segment};
@@ -107,6 +110,72 @@ pub fn remote_write_body(bytes: &[u8]) {
     }
 }
 
+/// Lines with their tags, as text when the bytes are text. Lines come in order, and none is read twice.
+pub fn line_protocol(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut parser = line_protocol::LineParser::new(text, 1);
+    let (mut last, mut count) = (0, 0);
+    while let Some(line) = parser.next_line() {
+        let number = match line {
+            Ok(line) => {
+                assert!(!parser.fields().is_empty(), "a line has a field");
+                let _ = line_protocol::parse_series(line.series);
+                line.number
+            }
+            Err((number, _)) => number,
+        };
+        assert!(number > last, "line {number} comes after line {last}");
+        (last, count) = (number, count + 1);
+    }
+    assert!(count <= text.split('\n').count(), "more lines were read than there are");
+}
+
+/// A line of an events request, both ways.
+pub fn event_line(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut members = Vec::new();
+    for nested in [events::Nested::Flatten, events::Nested::Json] {
+        if events::flatten(text, nested, 256, &mut members).is_ok() {
+            assert!(members.iter().all(|member| member.name.len() <= 256), "a name is longer than it may be");
+        }
+    }
+}
+
+/// An export request as protobuf and as JSON, written into a database that is thrown away when it has many tables.
+pub fn otlp_body(bytes: &[u8]) {
+    const TABLES_MAX: usize = 500;
+    let new_writer = || {
+        let limits = RowLimits { rows_max: 1_000, cells_max: 10_000, ..RowLimits::default() };
+        let engine = Arc::new(empty_engine());
+        (RowWriter::new(Arc::clone(&engine), "public", limits, 1 << 20), engine)
+    };
+    ROWS.with_borrow_mut(|rows| {
+        let (writer, engine) = rows.get_or_insert_with(new_writer);
+        let _ = otlp::write(writer, bytes);
+        if let Ok(message) = otlp::json_to_protobuf(bytes) {
+            let _ = otlp::write(writer, &message);
+        }
+        if engine.tables().len() > TABLES_MAX {
+            *rows = None;
+        }
+    });
+}
+
+thread_local! {
+    static ROWS: RefCell<Option<(RowWriter, Arc<Engine>)>> = const { RefCell::new(None) };
+}
+
+/// A sample as targets show them, with its labels, in both forms.
+pub fn exposition_line(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for times in [exposition::TimeForm::Milliseconds, exposition::TimeForm::Seconds] {
+        if let Ok(Some(sample)) = exposition::parse_sample(text, times) {
+            let _ = exposition::parse_series(sample.series);
+        }
+    }
+    let _ = exposition::parse_series(text);
+}
+
 /// A snappy block of literals only: fuzzers do not compress.
 fn snappy_literals(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 60 + 8);
@@ -140,11 +209,7 @@ thread_local! {
 }
 
 fn sample_database() -> lynxstore_query::QueryEngine {
-    use lynxstore_storage::engine::{Background, Engine, EngineOptions};
-
-    let options = EngineOptions { background: Background::Caller, ..EngineOptions::default() };
-    let engine = Engine::open_with(Arc::new(SimIo::new()), Path::new("/db"), options).expect("an empty disk opens");
-    let query = lynxstore_query::QueryEngine::new(Arc::new(engine), lynxstore_query::QueryOptions::default());
+    let query = lynxstore_query::QueryEngine::new(Arc::new(empty_engine()), lynxstore_query::QueryOptions::default());
     for sql in [
         "CREATE TABLE t (time TIMESTAMP TIME, host STRING TAG, dc STRING TAG, f DOUBLE, i BIGINT, u BIGINT UNSIGNED, \
          b BOOLEAN, s STRING)",
@@ -154,6 +219,11 @@ fn sample_database() -> lynxstore_query::QueryEngine {
         query.execute(sql).expect("the statements of the sample are sound");
     }
     query
+}
+
+fn empty_engine() -> Engine {
+    let options = EngineOptions { background: Background::Caller, ..EngineOptions::default() };
+    Engine::open_with(Arc::new(SimIo::new()), Path::new("/db"), options).expect("an empty disk opens")
 }
 
 fn disk_with_file(path: &str, bytes: &[u8]) -> SimIo {

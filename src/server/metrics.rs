@@ -14,6 +14,7 @@ use prometheus::{
 use super::process;
 use crate::ingest::prometheus::{RejectReason, WriteOutcome};
 use crate::ingest::rejected::RejectedCounts;
+use crate::ingest::rows::RowOutcome;
 
 /// Durations from half a millisecond to half a minute.
 const DURATION_BUCKETS: [f64; 15] =
@@ -33,6 +34,8 @@ pub(super) struct Metrics {
     rejected: IntCounterVec,
     rejected_elements: IntCounterVec,
     pub(super) retried_requests: IntCounter,
+    ingested_rows: IntCounterVec,
+    rejected_rows: IntCounterVec,
     pub(super) statement_seconds: HistogramVec,
     pub(super) result_rows: IntCounter,
     cached_series: Gauge,
@@ -115,6 +118,16 @@ impl Metrics {
                 "lynxstore_remote_write_retried_requests_total",
                 "Remote-write requests that their sender marked as a repetition.",
             ),
+            ingested_rows: counters(
+                "lynxstore_ingest_rows_total",
+                "Rows that requests other than remote write made durable, or that were there already, by protocol.",
+                &["protocol", "result"],
+            ),
+            rejected_rows: counters(
+                "lynxstore_ingest_rejected_rows_total",
+                "Rows that requests other than remote write could not write, by protocol and reason.",
+                &["protocol", "reason"],
+            ),
             statement_seconds: histograms(
                 "lynxstore_sql_duration_seconds",
                 "Execution of SQL statements that succeeded, by the part of the system that ran them.",
@@ -175,6 +188,16 @@ impl Metrics {
         self.decoded_bytes.inc_by(outcome.decoded_bytes);
         for (reason, count) in outcome.rejected.by_reason() {
             self.rejected.with_label_values(&[reason.as_str()]).inc_by(count);
+        }
+    }
+
+    /// Counts what a request of rows wrote and what it did not.
+    pub(super) fn count_rows(&self, protocol: &str, outcome: &RowOutcome) {
+        for (result, count) in [("written", outcome.written), ("duplicate", outcome.duplicates)] {
+            self.ingested_rows.with_label_values(&[protocol, result]).inc_by(count);
+        }
+        for (reason, count) in outcome.rejected.by_reason() {
+            self.rejected_rows.with_label_values(&[protocol, reason.as_str()]).inc_by(count);
         }
     }
 

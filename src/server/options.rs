@@ -11,6 +11,7 @@ use super::auth::TenantName;
 use super::tls::TlsOptions;
 use crate::ingest::prometheus::Limits;
 use crate::ingest::quota::TenantLimits;
+use crate::ingest::rows::RowLimits;
 
 /// Which addresses a server without credentials may listen on: whoever reaches the port reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +42,8 @@ pub struct ServerOptions {
     pub tls: Option<TlsOptions>,
     /// Bounds of a remote-write request.
     pub remote_write: Limits,
+    /// Bounds of a request of rows: line protocol, events.
+    pub rows: RowLimits,
     /// Memory for the cache from labels to series.
     pub series_cache_bytes_max: usize,
     /// Remote-write requests that are decoded and committed at the same time.
@@ -105,6 +108,7 @@ impl Default for ServerOptions {
             password_checks_max: (cores / 2).max(1),
             tls: None,
             remote_write: Limits::default(),
+            rows: RowLimits::default(),
             series_cache_bytes_max: 128 << 20,
             // While half of them wait for the disk, the other half decode.
             writes_max: 2 * cores,

@@ -189,15 +189,20 @@ fn error_status(error: &WriteError) -> StatusCode {
         WriteError::Decode(DecodeError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         WriteError::Decode(_) => StatusCode::BAD_REQUEST,
         WriteError::Rate(_) => StatusCode::TOO_MANY_REQUESTS,
-        WriteError::Store(error) => match error {
-            StorageError::Backpressure { .. }
-            | StorageError::WalPoisoned { .. }
-            | StorageError::Closed
-            | StorageError::Io { .. }
-            | StorageError::TableNotFound { .. }
-            | StorageError::Locked { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        },
+        WriteError::Store(error) => store_status(error),
+    }
+}
+
+/// The status of a request that the engine did not take.
+pub(super) fn store_status(error: &StorageError) -> StatusCode {
+    match error {
+        StorageError::Backpressure { .. }
+        | StorageError::WalPoisoned { .. }
+        | StorageError::Closed
+        | StorageError::Io { .. }
+        | StorageError::TableNotFound { .. }
+        | StorageError::Locked { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

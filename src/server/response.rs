@@ -38,7 +38,8 @@ pub(super) fn too_many(message: &str, retry_after: Duration) -> Response {
     response
 }
 
-fn with_retry(status: StatusCode, mut response: Response) -> Response {
+/// Says when to come back, when the status means that.
+pub(super) fn with_retry(status: StatusCode, mut response: Response) -> Response {
     if status == StatusCode::SERVICE_UNAVAILABLE {
         let width = RETRY_SECONDS.end() - RETRY_SECONDS.start() + 1;
         // Every `RandomState` has keys of its own, which is all the randomness that this needs.

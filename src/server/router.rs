@@ -16,13 +16,22 @@ use tracing::Instrument;
 use super::auth::{Identity, Role, authenticate};
 use super::request_trace::{REQUEST_ID, request_id, request_span};
 use super::state::ServerState;
-use super::{remote_write, response, sql};
+use super::{events, line_protocol, otlp, remote_write, response, sql, table_rows};
 
 /// The routes of a server.
 pub(super) fn router(state: Arc<ServerState>) -> Router {
     Router::new()
         .route("/api/v1/write", post(remote_write::write))
         .route("/api/v1/sql", get(sql::get).post(sql::post))
+        .route("/write", post(line_protocol::write))
+        .route("/api/v2/write", post(line_protocol::write))
+        .route("/api/v3/write_lp", post(line_protocol::write_v3))
+        .route("/ping", get(line_protocol::ping))
+        .route("/health", get(line_protocol::health))
+        .route("/api/v1/events/{table}", post(events::write))
+        .route("/api/v1/tables/{table}/rows", post(table_rows::write))
+        .route("/v1/metrics", post(otlp::write))
+        .route("/api/v1/otlp/v1/metrics", post(otlp::write))
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
         .route("/metrics", get(metrics))

@@ -21,6 +21,7 @@ use super::state::ServerState;
 use crate::ingest::prometheus::RemoteWriter;
 use crate::ingest::quota::IngestQuota;
 use crate::ingest::rejected::{RejectedLog, system_tables};
+use crate::ingest::rows::RowWriter;
 
 /// A cache from labels to series is at least this large, however many tenants share its memory.
 const SERIES_CACHE_BYTES_MIN: usize = 1 << 20;
@@ -32,6 +33,8 @@ pub(super) struct Tenant {
     /// Runs statements from the network: no files, bounded results, this namespace alone.
     query: QueryEngine,
     pub(super) writer: RemoteWriter<Arc<Engine>>,
+    /// Writes rows of the other protocols.
+    pub(super) rows: RowWriter,
     /// What its requests brought in vain; its own statements see it as `system.rejected_samples`.
     pub(super) rejected: Arc<RejectedLog>,
     /// What it may bring; writers of every protocol take from it.
@@ -59,6 +62,7 @@ impl Tenant {
             query,
             writer: RemoteWriter::new(Arc::clone(engine), name.as_str(), options.remote_write.clone(), cache)
                 .with_quota(Arc::clone(&quota)),
+            rows: RowWriter::new(Arc::clone(engine), name.as_str(), options.rows.clone(), cache),
             rejected,
             quota,
             name: name.clone(),

@@ -164,13 +164,14 @@ pub(super) struct ImportArgs {
     #[arg(value_name = "DIR")]
     pub(super) directory: PathBuf,
 
-    /// CSV, TSV and Parquet files; quoted patterns such as 'logs/*.csv' work too
+    /// CSV, TSV and Parquet files, quoted patterns such as 'logs/*.csv' too; or .prom and .om files with metrics as
+    /// targets show them to Prometheus, each of which goes into the table of its name
     #[arg(value_name = "FILE", required = true)]
     pub(super) files: Vec<String>,
 
-    /// The table, created when absent
+    /// The table, created when absent; needed for all but .prom and .om files
     #[arg(short, long, value_name = "TABLE")]
-    pub(super) table: String,
+    pub(super) table: Option<String>,
 
     /// The time column [default: the first timestamp column, else one called time, timestamp, ts, datetime or date]
     #[arg(long, value_name = "COLUMN")]

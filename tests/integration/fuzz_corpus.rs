@@ -20,11 +20,15 @@ mod targets;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 5] = [
+const TARGETS: [Target; 9] = [
     ("engine_model", targets::engine_model),
     ("wal_record", targets::wal_record),
     ("segment_reader", targets::segment_reader),
     ("remote_write_body", targets::remote_write_body),
+    ("line_protocol", targets::line_protocol),
+    ("event_line", targets::event_line),
+    ("otlp_body", targets::otlp_body),
+    ("exposition_line", targets::exposition_line),
     ("sql_text", targets::sql_text),
 ];
 

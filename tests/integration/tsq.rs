@@ -276,3 +276,35 @@ fn serving_others_needs_a_word() {
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.contains("--insecure"), "{}", run.stderr);
 }
+
+#[test]
+fn metrics_of_a_target_are_imported_into_the_tables_of_their_names() {
+    let folder = scratch_dir();
+    let text = "# HELP up Whether it is up.\n# TYPE up gauge\nup{job=\"own\",path=\"/a b\"} 1 1767225600000\n\
+                go_info{version=\"go1\"} NaN 1767225600000\nnow_total 3\n";
+    std::fs::write(folder.path().join("node.prom"), text).unwrap();
+    std::fs::write(folder.path().join("app.om"), "up 0 1767225601.5 # {trace_id=\"x\"} 1\n# EOF\n").unwrap();
+    let files = ["import", "db", "node.prom", "app.om", "--tag", "job=node"];
+    // The second time nothing changes: rows of equal tags and time are one.
+    for _ in 0..2 {
+        assert!(tsq(folder.path(), &files).is_ok().stdout.starts_with("imported 4 rows"));
+    }
+    let rows = tsq(folder.path(), &["db", "-c", "SELECT time, job, path, value FROM up ORDER BY time"]);
+    let expected = "time,job,path,value\n2026-01-01T00:00:00Z,own,/a b,1.0\n2026-01-01T00:00:01.500Z,node,,0.0\n";
+    assert_eq!(rows.is_ok().stdout, expected);
+    let others =
+        tsq(folder.path(), &["db", "-c", "SELECT version, value FROM go_info; SELECT value FROM now_total LIMIT 1"]);
+    assert_eq!(others.is_ok().stdout, "version,value\ngo1,NaN\nvalue\n3.0\n");
+
+    std::fs::write(folder.path().join("bad.prom"), "x 1 1\nno value here\n").unwrap();
+    let bad = tsq(folder.path(), &["import", "db", "bad.prom"]);
+    assert!(bad.code == Some(1) && bad.stderr.contains("bad.prom:2"), "{}", bad.stderr);
+    std::fs::write(folder.path().join("t.csv"), "time,v\n1,2\n").unwrap();
+    for mistake in [
+        &["import", "db", "t.csv"][..],
+        &["import", "db", "node.prom", "t.csv"],
+        &["import", "db", "node.prom", "--table", "t"],
+    ] {
+        assert_eq!(tsq(folder.path(), mistake).code, Some(1), "{mistake:?}");
+    }
+}

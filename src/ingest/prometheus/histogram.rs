@@ -50,7 +50,7 @@ struct Histogram {
 ///
 /// # Errors
 /// `Protobuf` when the bytes are not a histogram message.
-pub(super) fn check(message: &[u8]) -> Result<Result<(), &'static str>, DecodeError> {
+pub(in crate::ingest) fn check(message: &[u8]) -> Result<Result<(), &'static str>, DecodeError> {
     let mut histogram = Histogram::default();
     let mut reader = Reader::new(message);
     loop {

@@ -15,7 +15,7 @@ mod count;
 mod decode;
 mod decode_v2;
 mod error;
-mod histogram;
+pub(in crate::ingest) mod histogram;
 mod label;
 mod limits;
 mod metadata_memory;
@@ -28,26 +28,24 @@ mod side_tables;
 mod snappy;
 mod summary;
 mod symbols;
-mod tables;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_v2;
 mod version;
-mod wire;
+pub(in crate::ingest) mod wire;
 mod writer;
 #[cfg(test)]
 mod writer_tests;
 #[cfg(test)]
 mod writer_v2_tests;
 
+pub use crate::ingest::tables::TIME_COLUMN;
 pub use decode::decode;
 pub use error::DecodeError;
 pub use label::{LabelFault, Labels, parse_labels};
 pub use limits::Limits;
-pub use names::{
-    EXEMPLAR_TABLE, HISTOGRAM_COLUMN, METADATA_TABLE, START_COLUMN, TIME_COLUMN, VALUE_COLUMN, table_name, tag_name,
-};
+pub use names::{EXEMPLAR_TABLE, HISTOGRAM_COLUMN, METADATA_TABLE, START_COLUMN, VALUE_COLUMN, table_name, tag_name};
 pub use rejection::{Counts, Description, RejectReason, Rejections};
 pub use request::{Exemplar, HistogramSample, Metadata, Sample, Series, SeriesMetadata, WriteRequest};
 pub use snappy::decompress;

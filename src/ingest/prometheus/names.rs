@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 
-/// The time column of a metric's table.
-pub const TIME_COLUMN: &str = "time";
+use crate::ingest::tables::TIME_COLUMN;
+
 /// The field of float samples.
 pub const VALUE_COLUMN: &str = "value";
 /// The field of native histograms.

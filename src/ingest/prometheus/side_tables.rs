@@ -17,7 +17,7 @@ use lynxstore_storage::types::{ColumnId, FieldType, SeriesBatch, SeriesKey, Seri
 
 use super::Metadata;
 use super::rejection::{Counts, Description, RejectReason, Rejections};
-use super::tables::TableNeed;
+use crate::ingest::tables::TableNeed;
 
 const EXEMPLAR_TAGS: [&str; 2] = ["metric", "series"];
 const EXEMPLAR_FIELDS: [(&str, FieldType); 2] = [("value", FieldType::F64), ("labels", FieldType::String)];
@@ -65,7 +65,11 @@ pub(super) fn metadata_need() -> TableNeed {
 }
 
 fn need(tags: &[&str], fields: &[(&'static str, FieldType)]) -> TableNeed {
-    TableNeed { tags: tags.iter().map(|&tag| tag.to_owned()).collect(), fields: fields.to_vec() }
+    TableNeed {
+        tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
+        fields: fields.iter().map(|(name, field_type)| ((*name).into(), *field_type)).collect(),
+        ..TableNeed::default()
+    }
 }
 
 /// Positions of tags in the key and ids of fields; `None` when the table was declared otherwise.

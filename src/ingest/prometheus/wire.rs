@@ -6,7 +6,7 @@ use super::DecodeError;
 
 /// One field of a message.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Value<'a> {
+pub(in crate::ingest) enum Value<'a> {
     /// Wire type 0.
     Varint(u64),
     /// Wire type 1.
@@ -19,7 +19,7 @@ pub(super) enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// The bytes of a string, a bytes field or a nested message.
-    pub(super) fn bytes(self, offset: usize) -> Result<&'a [u8], DecodeError> {
+    pub(in crate::ingest) fn bytes(self, offset: usize) -> Result<&'a [u8], DecodeError> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
             _ => Err(wrong_type(offset)),
@@ -27,7 +27,7 @@ impl<'a> Value<'a> {
     }
 
     /// An `int64`, `uint64` or enum.
-    pub(super) fn varint(self, offset: usize) -> Result<u64, DecodeError> {
+    pub(in crate::ingest) fn varint(self, offset: usize) -> Result<u64, DecodeError> {
         match self {
             Self::Varint(value) => Ok(value),
             _ => Err(wrong_type(offset)),
@@ -35,7 +35,7 @@ impl<'a> Value<'a> {
     }
 
     /// A `double`, with every bit as it came.
-    pub(super) fn double(self, offset: usize) -> Result<f64, DecodeError> {
+    pub(in crate::ingest) fn double(self, offset: usize) -> Result<f64, DecodeError> {
         match self {
             Self::Fixed64(bits) => Ok(f64::from_bits(bits)),
             _ => Err(wrong_type(offset)),
@@ -49,24 +49,24 @@ fn wrong_type(offset: usize) -> DecodeError {
 
 /// Walks the fields of one message.
 #[derive(Debug, Clone)]
-pub(super) struct Reader<'a> {
+pub(in crate::ingest) struct Reader<'a> {
     bytes: &'a [u8],
     position: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::ingest) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
     /// Offset of the next field.
-    pub(super) fn position(&self) -> usize {
+    pub(in crate::ingest) fn position(&self) -> usize {
         self.position
     }
 
     /// The next field and its number; `None` at the end of the message.
     #[inline]
-    pub(super) fn next_field(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
+    pub(in crate::ingest) fn next_field(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
         if self.position == self.bytes.len() {
             return Ok(None);
         }
@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
 
     /// A base-128 varint without its field key, as packed fields hold them.
     #[inline]
-    pub(super) fn varint(&mut self) -> Result<u64, DecodeError> {
+    pub(in crate::ingest) fn varint(&mut self) -> Result<u64, DecodeError> {
         if let Some(&byte) = self.bytes.get(self.position)
             && byte < 0x80
         {
@@ -145,11 +145,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Eight bytes without a field key, as packed doubles have them.
-    pub(super) fn fixed64(&mut self) -> Result<u64, DecodeError> {
+    pub(in crate::ingest) fn fixed64(&mut self) -> Result<u64, DecodeError> {
         Ok(u64::from_le_bytes(self.take_array()?))
     }
 
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(in crate::ingest) fn is_at_end(&self) -> bool {
         self.position == self.bytes.len()
     }
 
@@ -182,7 +182,7 @@ pub(super) fn push_length(out: &mut Vec<u8>, mut length: usize) {
 }
 
 /// Undoes the zigzag of `sint32` and `sint64`.
-pub(super) fn zigzag(value: u64) -> i64 {
+pub(in crate::ingest) fn zigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 

@@ -20,10 +20,10 @@ use super::plan::{Plan, Planner};
 use super::rejection::{Counts, Description, RejectReason, Rejections};
 use super::series_cache::{CachedSeries, MetricTable, SeriesCache};
 use super::side_tables::{exemplar_batch, exemplar_need, metadata_batch, metadata_need};
-use super::tables::{TableMaker, TableNeed};
 use super::{DecodeError, Labels, Limits, Series, Version, WriteRequest, decode, decompress, tag_name};
 use crate::ingest::Store;
 use crate::ingest::quota::{IngestQuota, RateExceeded};
+use crate::ingest::tables::{TableMaker, TableNeed};
 
 /// Buffers for decompressed bodies that are kept for the next request are at most this large and this many.
 const KEPT_BUFFER_BYTES_MAX: usize = 4 << 20;

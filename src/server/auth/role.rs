@@ -73,17 +73,13 @@ pub(super) fn route_access(path: Option<&str>) -> RouteAccess {
 
 /// Whether rows are pushed to a path, by the form in which its route was declared.
 fn is_ingest(path: &str) -> bool {
-    const PATHS: [&str; 12] = [
+    const PATHS: [&str; 8] = [
         "/api/v1/write",
         "/write",
         "/api/v2/write",
         "/api/v3/write_lp",
         "/api/v1/events/{table}",
-        "/api/v1/ingest/{table}",
-        "/api/v1/import/{table}",
-        "/api/v1/arrow/{table}",
-        "/api/v1/csv/{table}",
-        "/api/v1/parquet/{table}",
+        "/api/v1/tables/{table}/rows",
         "/v1/metrics",
         "/api/v1/otlp/v1/metrics",
     ];

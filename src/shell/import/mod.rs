@@ -5,6 +5,7 @@
 
 mod convert;
 mod epoch;
+mod exposition;
 mod layout;
 mod progress;
 mod source;

@@ -13,6 +13,7 @@ use arrow::array::RecordBatch;
 
 use super::convert::Converter;
 use super::epoch::TimeReader;
+use super::exposition;
 use super::layout::{Layout, find_table};
 use super::progress::{Progress, Summary};
 use super::source::{SourceFile, Sources, row_count};
@@ -38,17 +39,23 @@ struct Parcel {
 
 /// Imports the files.
 pub(in crate::shell) fn run(args: &ImportArgs) -> Result<()> {
+    if args.files.iter().any(|file| exposition::time_form(file).is_some()) {
+        return exposition::run(args);
+    }
     let start = Instant::now();
+    let Some(table_name) = &args.table else {
+        return Err(CommandError::input("name the table that the rows go into: --table TABLE"));
+    };
     let database = Database::open(&args.directory)?;
-    let rows = import(&database, args)?;
+    let rows = import(&database, table_name, args)?;
     // Closing flushes, so that the command's word stands for rows on disk.
     let bytes = database.engine().stats().segment_bytes;
     database.close()?;
-    Summary { rows, elapsed: start.elapsed(), bytes }.print("imported", &args.table)
+    Summary { rows, elapsed: start.elapsed(), bytes }.print("imported", table_name)
 }
 
-fn import(database: &Database, args: &ImportArgs) -> Result<u64> {
-    let table = find_table(database, &args.table)?;
+fn import(database: &Database, table_name: &str, args: &ImportArgs) -> Result<u64> {
+    let table = find_table(database, table_name)?;
     let sources = Sources::open(args, table.as_deref())?;
     let guesses = if args.tags.is_some() { Default::default() } else { sources.tag_guesses()? };
     let looks_like_tag = |column: &arrow::datatypes::Field| guesses.get(column.name()).copied().unwrap_or(false);
@@ -58,27 +65,33 @@ fn import(database: &Database, args: &ImportArgs) -> Result<u64> {
         DedupRule::Last => Dedup::Last,
         DedupRule::First => Dedup::First,
     };
-    let (_, is_created) = layout.apply(database, &args.table, dedup)?;
+    let (_, is_created) = layout.apply(database, table_name, dedup)?;
     if is_created {
-        tell(&format!("created table {}: {}", args.table, layout.describe()));
+        tell(&format!("created table {table_name}: {}", layout.describe()));
     }
-    let rows = match transfer(database, args, &sources, &layout) {
+    let rows = match transfer(database, table_name, args, &sources, &layout) {
         Ok(rows) => rows,
         Err(error) if is_created => {
             // Part of the files in a table of its own helps no one, and would be there twice after the next attempt.
-            database.drop_table(&args.table)?;
+            database.drop_table(table_name)?;
             return Err(error);
         }
         Err(error) => return Err(error),
     };
     database.flush()?;
     if is_created && dedup != Dedup::Off {
-        tell_about_replaced_rows(database, &args.table, rows)?;
+        tell_about_replaced_rows(database, table_name, rows)?;
     }
     Ok(rows)
 }
 
-fn transfer(database: &Database, args: &ImportArgs, sources: &Sources, layout: &Layout) -> Result<u64> {
+fn transfer(
+    database: &Database,
+    table_name: &str,
+    args: &ImportArgs,
+    sources: &Sources,
+    layout: &Layout,
+) -> Result<u64> {
     let progress = Progress::bytes(sources.total_bytes);
     let (sender, receiver) = mpsc::sync_channel(BATCHES_WAITING);
     let rows = thread::scope(|scope| {
@@ -90,7 +103,7 @@ fn transfer(database: &Database, args: &ImportArgs, sources: &Sources, layout: &
             }
             drop(sender);
         });
-        let result = write_all(database, &args.table, sources, receiver, &progress);
+        let result = write_all(database, table_name, sources, receiver, &progress);
         progress.finish();
         result
     })?;

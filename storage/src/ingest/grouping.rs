@@ -50,8 +50,14 @@ pub fn group_rows(schema: &TableSchema, batch: &RecordBatch) -> Result<SeriesBat
 }
 
 /// Puts the rows of each series together, in the order in which they came. `groups` says the series of each row as a
-/// place in `keys`, each of which has a row.
-pub(super) fn arrange(
+/// place in `keys`, each of which has a row; no key stands twice.
+///
+/// # Errors
+/// `InvalidInput` when a field cannot be put into order.
+///
+/// # Panics
+/// When a group is no place in `keys`, or there are not as many groups as times.
+pub fn arrange(
     table: TableId,
     keys: Vec<SeriesKey>,
     groups: &[u32],

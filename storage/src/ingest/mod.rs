@@ -4,5 +4,5 @@ mod columns;
 mod grouping;
 mod row_grouper;
 
-pub use grouping::group_rows;
+pub use grouping::{arrange, group_rows};
 pub use row_grouper::RowGrouper;

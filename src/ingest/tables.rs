@@ -1,17 +1,20 @@
 //! Creates the tables and columns that a request needs.
 //!
-//! All changes of this writer go through one mutex, so requests that meet the same new metric do not race each other.
+//! All changes of one writer go through one mutex, so requests that meet the same new metric do not race each other.
 //! Others (SQL, another protocol) may still change tables in between; then the whole step is done again on what is there.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use lynxstore_storage::types::{FieldType, SchemaMode, TableSchema, TableSpec};
+use lynxstore_storage::types::{Dedup, FieldType, SchemaMode, TableOptions, TableSchema, TableSpec};
 use lynxstore_storage::{Error, Result};
 use parking_lot::Mutex;
 
-use super::names::TIME_COLUMN;
-use crate::ingest::Store;
+use super::Store;
+
+/// The time column of tables that protocols create.
+pub const TIME_COLUMN: &str = "time";
 
 /// How often the step is done again after someone else changed the same tables at the same moment.
 const ATTEMPTS_MAX: usize = 8;
@@ -20,20 +23,23 @@ const ATTEMPTS_MAX: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct TableNeed {
     pub(super) tags: BTreeSet<String>,
-    pub(super) fields: Vec<(&'static str, FieldType)>,
+    pub(super) fields: Vec<(Cow<'static, str>, FieldType)>,
+    /// The rule for duplicates of a table that is created for it.
+    pub(super) dedup: Dedup,
 }
 
 impl TableNeed {
+    #[cfg(feature = "server")]
     pub(super) fn field(&mut self, name: &'static str, field_type: FieldType) {
-        if !self.fields.contains(&(name, field_type)) {
-            self.fields.push((name, field_type));
+        if !self.fields.contains(&(Cow::Borrowed(name), field_type)) {
+            self.fields.push((Cow::Borrowed(name), field_type));
         }
     }
 }
 
-/// Labels that the series of one metric may have together. A series has at most 40 of them; without a bound one request
-/// with other labels in each series would make a table of a million columns, for good.
-const TAGS_PER_TABLE_MAX: usize = 256;
+/// Tags that the series of one table may have together. A series has at most 40 of them; without a bound one request
+/// with other tags in each series would make a table of a million columns, for good.
+pub(super) const TAGS_PER_TABLE_MAX: usize = 256;
 
 /// Makes tables match needs.
 #[derive(Debug, Default)]
@@ -112,7 +118,8 @@ fn spec(namespace: &str, name: &str, need: &TableNeed) -> TableSpec {
     let mut spec = TableSpec::new(name).time(TIME_COLUMN);
     spec.namespace = namespace.to_owned();
     spec.tags = need.tags.iter().take(TAGS_PER_TABLE_MAX).cloned().collect();
-    spec.fields = need.fields.iter().map(|(name, field_type)| ((*name).to_owned(), *field_type)).collect();
+    spec.fields = need.fields.iter().map(|(name, field_type)| (name.clone().into_owned(), *field_type)).collect();
+    spec.options = TableOptions { dedup: need.dedup, ..TableOptions::default() };
     spec
 }
 
@@ -126,7 +133,7 @@ fn missing(schema: &TableSchema, need: &TableNeed) -> Option<Missing> {
         .fields
         .iter()
         .filter(|(name, _)| !schema.column_exists(name))
-        .map(|(name, field_type)| ((*name).to_owned(), *field_type))
+        .map(|(name, field_type)| (name.clone().into_owned(), *field_type))
         .collect();
     (!tags.is_empty() || !fields.is_empty()).then_some(Missing { tags, fields })
 }
