@@ -15,7 +15,6 @@ pub mod otlp;
 mod precision;
 #[cfg(feature = "server")]
 pub mod prometheus;
-#[cfg(feature = "server")]
 pub mod quota;
 #[cfg(feature = "server")]
 pub mod rejected;
@@ -30,3 +29,4 @@ mod tables;
 #[cfg(feature = "server")]
 pub use precision::Precision;
 pub use store::Store;
+pub use tables::TIME_COLUMN;

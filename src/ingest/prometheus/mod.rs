@@ -40,7 +40,7 @@ mod writer_tests;
 #[cfg(test)]
 mod writer_v2_tests;
 
-pub use crate::ingest::tables::TIME_COLUMN;
+pub use crate::ingest::TIME_COLUMN;
 pub use decode::decode;
 pub use error::DecodeError;
 pub use label::{LabelFault, Labels, parse_labels};
