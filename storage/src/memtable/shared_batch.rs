@@ -83,6 +83,12 @@ impl Account {
         self.bytes.fetch_add(byte_len, Ordering::Relaxed);
     }
 
+    /// Counts bytes in place of `before` bytes.
+    pub(super) fn replace(&self, before: usize, after: usize) {
+        // Wrapping, as differences of either sign: what is taken off was added before.
+        self.bytes.fetch_add((after as u64).wrapping_sub(before as u64), Ordering::Relaxed);
+    }
+
     /// Counts bytes that were copied from batches and stay, in place of `before` bytes of such copies.
     pub(super) fn replace_copy(&self, before: usize, after: usize) {
         // Wrapping, as differences of either sign: what is taken off was added before.

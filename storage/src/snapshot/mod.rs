@@ -10,6 +10,7 @@ mod deletes;
 mod filter;
 mod index;
 mod last_rows;
+mod memory_index;
 mod merge;
 mod merge_run;
 mod rollup_piece;

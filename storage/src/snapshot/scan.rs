@@ -21,6 +21,7 @@ use super::series_set::SeriesSet;
 use super::table::DamagePolicy;
 use crate::encoding::VECTOR_LEN;
 use crate::error::{Error, Result};
+use crate::memtable::ReadChunk;
 use crate::segment::{FieldRollups, Section, SectionColumn, SectionRollups};
 use crate::types::{ColumnId, FieldColumn, TimeRange};
 
@@ -34,6 +35,11 @@ pub struct SeriesScan<'a> {
     /// Per section of the table, the columns of the fields.
     columns: Vec<Vec<Option<&'a SectionColumn>>>,
     runs: VecDeque<Run>,
+    /// Of the series that is opened; kept for their memory.
+    opened: Vec<Run>,
+    chunks: Vec<ReadChunk>,
+    /// How many pieces from memory were handed out.
+    memory_pieces: usize,
     scratch: ScanScratch,
     rollups: Option<Rollups<'a>>,
     damage_policy: DamagePolicy,
@@ -81,6 +87,9 @@ impl<'a> SeriesScan<'a> {
             fields,
             columns,
             runs: VecDeque::new(),
+            opened: Vec::new(),
+            chunks: Vec::new(),
+            memory_pieces: 0,
             rollups: None,
             damage_policy: set.table().damage_policy(),
             skipped_rows: AtomicU64::new(0),
@@ -155,17 +164,20 @@ impl<'a> SeriesScan<'a> {
             self.section_runs(series, *source, &mut runs);
             return runs.into_iter().try_for_each(|run| self.push_single(run));
         }
-        let mut runs = Vec::with_capacity(sources.len() + memory.len());
+        let mut runs = std::mem::take(&mut self.opened);
+        runs.clear();
         for source in sources {
             self.section_runs(series, *source, &mut runs);
         }
-        for buffer in memory {
-            let chunks = buffer.chunks(self.set.table().visible(), &self.field_ids);
-            runs.extend(chunks.iter().filter_map(|chunk| Run::of_chunk(chunk, self.range)));
+        for source in memory.iter().filter(|source| source.summary.bounds.overlaps(self.range)) {
+            source.buffer.read(self.set.table().visible(), &self.field_ids, &mut self.chunks);
         }
+        runs.extend(self.chunks.drain(..).filter_map(|chunk| Run::of_chunk(chunk, self.range)));
         if runs.iter().all(Run::is_sorted) && runs.is_sorted_by(|a, b| a.bounds().end_ns < b.bounds().start_ns) {
             // Sources one after the other, as flushes of rows in order leave them.
-            return runs.into_iter().try_for_each(|run| self.push_single(run));
+            runs.drain(..).try_for_each(|run| self.push_single(run))?;
+            self.opened = runs;
+            return Ok(());
         }
         for cluster in cluster(runs) {
             match cluster {
@@ -265,9 +277,16 @@ impl<'a> SeriesScan<'a> {
                     Side::Front => self.runs.front(),
                     Side::Back => self.runs.back(),
                 };
-                let Some(Run::Chunk(run)) = run else { return Ok(None) };
                 self.served.rows_from_memory += len as u64;
-                (BlockSource::Chunk { chunk: &run.chunk }, offset, len)
+                self.memory_pieces += 1;
+                let source = match run {
+                    Some(Run::Chunk(run)) => BlockSource::Chunk { chunk: &run.chunk },
+                    Some(Run::Narrow(run)) => {
+                        BlockSource::Narrow { key: VectorKey::of_memory(self.memory_pieces), chunk: &run.chunk }
+                    }
+                    _ => return Ok(None),
+                };
+                (source, offset, len)
             }
         };
         self.served.rows += len as u64;
@@ -298,12 +317,17 @@ impl<'a> SeriesScan<'a> {
                     run.row += len;
                     return Ok(Some(Step::Rows { side: Side::Front, offset, len }));
                 }
+                Run::Narrow(run) if run.row < run.row_end => {
+                    let (offset, len) = (run.row, run.row_end - run.row);
+                    run.row = run.row_end;
+                    return Ok(Some(Step::Rows { side: Side::Front, offset, len }));
+                }
                 Run::Rollup(run) if !run.rows.is_empty() => {
                     let (states, scratch) = rollups_of(self.set, run, &mut self.rollups)?;
                     let (rows, row_end) = run.take_front(states, scratch)?;
                     return Ok(Some(Step::Rollup(RollupStep { run: run.clone(), rows, row_end })));
                 }
-                Run::Section(_) | Run::Chunk(_) | Run::Rollup(_) => {
+                Run::Section(_) | Run::Chunk(_) | Run::Narrow(_) | Run::Rollup(_) => {
                     self.runs.pop_front();
                 }
                 Run::Merge(_) => {
@@ -336,12 +360,17 @@ impl<'a> SeriesScan<'a> {
                     run.row_end -= len;
                     return Ok(Some(Step::Rows { side: Side::Back, offset: run.row_end, len }));
                 }
+                Run::Narrow(run) if run.row < run.row_end => {
+                    let len = run.row_end - run.row;
+                    run.row_end = run.row;
+                    return Ok(Some(Step::Rows { side: Side::Back, offset: run.row, len }));
+                }
                 Run::Rollup(run) if !run.rows.is_empty() => {
                     let (states, scratch) = rollups_of(self.set, run, &mut self.rollups)?;
                     let (rows, row_end) = run.take_back(states, scratch)?;
                     return Ok(Some(Step::Rollup(RollupStep { run: run.clone(), rows, row_end })));
                 }
-                Run::Section(_) | Run::Chunk(_) | Run::Rollup(_) => {
+                Run::Section(_) | Run::Chunk(_) | Run::Narrow(_) | Run::Rollup(_) => {
                     self.runs.pop_back();
                 }
                 Run::Merge(_) => {

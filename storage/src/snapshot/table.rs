@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::filter::TagFilter;
 use super::index::SeriesIndex;
+use super::memory_index::{MemoryIndex, MemorySeries};
 use super::series_set::SeriesSet;
 use super::version::{SectionSet, TableState};
 use crate::error::{Error, Result};
@@ -140,6 +141,23 @@ impl TableSnapshot {
         self.state.sections.index(&self.state.schema)
     }
 
+    /// The series in memory whose keys start with `prefix`, beside those of `index`; `None` when there are none.
+    pub(super) fn memory_series(&self, index: &SeriesIndex, prefix: &[u8]) -> Option<MemorySeries> {
+        let table = self.schema().id;
+        let directory = |memtable: &Arc<Memtable>| match prefix {
+            [] => memtable.directory(table),
+            prefix => memtable.directory_of_prefix(table, prefix),
+        };
+        let mut directories: Vec<_> = self.memtables.iter().map(directory).collect();
+        directories.retain(|directory| !directory.is_empty());
+        match (directories.is_empty(), prefix) {
+            (true, _) => None,
+            (false, []) => Some(self.state.sections.memory_series(index, directories)),
+            // Few series mostly: not kept.
+            (false, _) => Some(MemorySeries { index: Arc::new(MemoryIndex::new(index, &directories)), directories }),
+        }
+    }
+
     /// The same table without what is in memory.
     pub(crate) fn sections_only(&self) -> Self {
         Self { memtables: Arc::new([]), ..self.clone() }
@@ -174,10 +192,6 @@ impl TableSnapshot {
 
     pub(super) fn sections(&self) -> &[Arc<Section>] {
         &self.state.sections.sections
-    }
-
-    pub(super) fn memtables(&self) -> &[Arc<Memtable>] {
-        &self.memtables
     }
 
     pub(super) fn visible(&self) -> CommitSeq {

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use hashbrown::HashMap;
+use parking_lot::Mutex;
 
 use super::index::SeriesIndex;
+use super::memory_index::{MemoryIndex, MemorySeries};
 use crate::error::Result;
 use crate::manifest::ManifestState;
+use crate::memtable::MemoryDirectory;
 use crate::segment::{Section, Segment};
 use crate::types::{SegmentId, TableId, TableSchema, TimeRange, Tombstone};
 
@@ -50,13 +53,29 @@ pub(crate) struct SectionSet {
     /// The commit order of each section's segment.
     pub(crate) commit_orders: Vec<u64>,
     index: OnceLock<Arc<SeriesIndex>>,
+    /// The series in memory that the last query found beside them.
+    beside: Mutex<Option<Beside>>,
+}
+
+/// What is in memory beside the sections. Directories are named and not held: their rows would stay.
+#[derive(Debug)]
+struct Beside {
+    directories: Vec<Weak<MemoryDirectory>>,
+    index: Arc<MemoryIndex>,
+}
+
+impl Beside {
+    fn is_of(&self, directories: &[Arc<MemoryDirectory>]) -> bool {
+        self.directories.len() == directories.len()
+            && self.directories.iter().zip(directories).all(|(known, given)| std::ptr::eq(known.as_ptr(), &**given))
+    }
 }
 
 impl SectionSet {
     /// A set of sections with their commit orders, which ascend.
     pub(crate) fn new(sections: Vec<(u64, Arc<Section>)>) -> Self {
         let (commit_orders, sections) = sections.into_iter().unzip();
-        Self { sections, commit_orders, index: OnceLock::new() }
+        Self { sections, commit_orders, index: OnceLock::new(), beside: Mutex::default() }
     }
 
     /// The merged directory; built by the first caller.
@@ -67,6 +86,19 @@ impl SectionSet {
         // Two first callers may both build it; they build the same.
         let built = Arc::new(SeriesIndex::build(schema, &self.sections));
         Ok(Arc::clone(self.index.get_or_init(|| built)))
+    }
+
+    /// The series of whole directories, beside those of `index`, which is that of the sections.
+    pub(super) fn memory_series(&self, index: &SeriesIndex, directories: Vec<Arc<MemoryDirectory>>) -> MemorySeries {
+        if let Some(known) = &*self.beside.lock()
+            && known.is_of(&directories)
+        {
+            return MemorySeries { index: Arc::clone(&known.index), directories };
+        }
+        let built = Arc::new(MemoryIndex::new(index, &directories));
+        let names = directories.iter().map(Arc::downgrade).collect();
+        *self.beside.lock() = Some(Beside { directories: names, index: Arc::clone(&built) });
+        MemorySeries { index: built, directories }
     }
 }
 
