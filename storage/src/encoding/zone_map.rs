@@ -64,9 +64,7 @@ impl ZoneMap {
         let (bounds, sum) = match validity {
             Validity::AllNull => (None, 0),
             Validity::AllValid => (kernel::min_max_i64(values), kernel::sum_i64(values)),
-            Validity::Mask(mask) => {
-                (kernel::min_max_i64_masked(values, mask), kernel::sum_i64_masked(values, mask))
-            }
+            Validity::Mask(mask) => (kernel::min_max_i64_masked(values, mask), kernel::sum_i64_masked(values, mask)),
         };
         let Some((min, max)) = bounds else { return Self::of_nulls(null_count, values.len()) };
         Self::of_i64(min, max, i64::try_from(sum).ok(), null_count)
@@ -78,11 +76,9 @@ impl ZoneMap {
         match validity {
             Validity::AllNull => Self::of_nulls(null_count, values.len()),
             Validity::AllValid => Self::of_f64(kernel::min_max_f64(values), kernel::sum_f64(values), null_count),
-            Validity::Mask(mask) => Self::of_f64(
-                kernel::min_max_f64_masked(values, mask),
-                kernel::sum_f64_masked(values, mask),
-                null_count,
-            ),
+            Validity::Mask(mask) => {
+                Self::of_f64(kernel::min_max_f64_masked(values, mask), kernel::sum_f64_masked(values, mask), null_count)
+            }
         }
     }
 

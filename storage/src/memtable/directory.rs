@@ -34,6 +34,11 @@ impl MemoryDirectory {
         self.series.capacity() * size_of::<(SeriesKey, Arc<SeriesBuffer>)>()
     }
 
+    /// Bytes of all keys together.
+    pub(crate) fn key_bytes(&self) -> usize {
+        self.series.iter().map(|(key, _)| key.as_bytes().len()).sum()
+    }
+
     /// Number of series.
     pub(crate) fn len(&self) -> usize {
         self.series.len()

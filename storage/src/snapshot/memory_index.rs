@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use arrow_array::{Array, StringArray};
 use hashbrown::{HashMap, HashSet};
 
+use super::directory_budget::DirectoryBytes;
 use super::filter::{TagFilter, TagTerm};
 use super::index::SeriesIndex;
 use super::series_set::TagValues;
@@ -32,6 +33,9 @@ pub(crate) struct MemoryIndex {
     /// Those of a series in commit order.
     sources: Vec<DirectorySeries>,
     tags: Vec<OnceLock<MemoryTag>>,
+    /// What it counts.
+    #[expect(dead_code, reason = "given back when it is dropped")]
+    bytes: DirectoryBytes,
 }
 
 /// A tag over the series in memory and those of the sections.
@@ -55,7 +59,7 @@ pub(super) struct MemorySeries {
 
 impl MemoryIndex {
     /// Puts the series of `directories`, oldest first, beside those of `index`.
-    pub(crate) fn new(index: &SeriesIndex, directories: &[Arc<MemoryDirectory>]) -> Self {
+    pub(super) fn new(index: &SeriesIndex, directories: &[Arc<MemoryDirectory>], bytes: DirectoryBytes) -> Self {
         let total = directories.iter().map(|directory| directory.len()).sum();
         let mut sources = Vec::with_capacity(total);
         for (position, directory) in (0..).zip(directories) {
@@ -83,7 +87,21 @@ impl MemoryIndex {
         }
         source_starts.push(sources.len() as u32);
         let tags = std::iter::repeat_with(OnceLock::new).take(tag_count).collect();
-        Self { positions, source_starts, sources, tags }
+        Self { positions, source_starts, sources, tags, bytes }
+    }
+
+    /// The most that it takes once all tags were asked for, about, new lists of values left out.
+    pub(super) fn bytes_max(index: &SeriesIndex, directories: &[Arc<MemoryDirectory>]) -> u64 {
+        let series: usize = directories.iter().map(|directory| directory.len()).sum();
+        let keys: usize = directories.iter().map(|directory| directory.key_bytes()).sum();
+        let numbers = size_of::<u64>() + size_of::<u32>() + size_of::<DirectorySeries>() + 4 * index.tags.len();
+        (size_of::<Self>() + numbers * (series + 1) + keys) as u64
+    }
+
+    /// The most that the lists of values take, which are new where the sections do not have a value.
+    pub(super) fn list_bytes_max(index: &SeriesIndex) -> u64 {
+        let list = |values: &StringArray| 8 * values.len() + values.value_data().len();
+        index.tags.iter().map(|tag| list(&tag.values) as u64).sum()
     }
 
     fn len(&self) -> usize {
@@ -161,8 +179,7 @@ impl MemorySeries {
     fn build_tag(&self, tag: usize, stored: &Arc<StringArray>) -> MemoryTag {
         let own: Vec<Option<String>> = (0..self.index.len()).map(|series| tag_of(self.key(series), tag)).collect();
         let distinct: HashSet<&str> = own.iter().flatten().map(String::as_str).collect();
-        let mut extra: Vec<&str> =
-            distinct.into_iter().filter(|value| position_of(stored, value).is_err()).collect();
+        let mut extra: Vec<&str> = distinct.into_iter().filter(|value| position_of(stored, value).is_err()).collect();
         let (values, moved) = if extra.is_empty() {
             (Arc::clone(stored), None)
         } else {

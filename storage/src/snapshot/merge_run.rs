@@ -12,9 +12,9 @@ use arrow_select::concat::concat;
 
 use super::merge::merge_chunks;
 use super::run::{ChunkRun, Run, SectionRun};
-use super::scan::{check_vector, skip_vector};
 use super::series_set::SeriesSet;
 use super::table::DamagePolicy;
+use super::vector_step::{check_vector, skip_vector};
 use super::widen::decode_as;
 use crate::encoding::VECTOR_LEN;
 use crate::error::{Error, Result};

@@ -7,6 +7,9 @@
 mod block;
 mod counters;
 mod deletes;
+mod directory_budget;
+#[cfg(test)]
+mod directory_tests;
 mod filter;
 mod index;
 mod last_rows;
@@ -25,6 +28,7 @@ mod scratch;
 mod series_set;
 mod series_slices;
 mod table;
+mod vector_step;
 mod version;
 mod view;
 mod widen;
@@ -40,6 +44,7 @@ pub use series_set::{ScanSources, SeriesHandle, SeriesSet, TagValues};
 pub use table::{DamagePolicy, TableSnapshot};
 pub use view::Snapshot;
 
+pub(crate) use directory_budget::DirectoryBudget;
 pub(crate) use merge::merge_chunks;
 pub(crate) use series_slices::SeriesSlices;
 pub(crate) use version::{DamagedSegment, Version};

@@ -126,7 +126,7 @@ impl SeriesSet {
         }
         let matching = set.index.matching(filter);
         let prefix = key_prefix(filter, set.table.schema().tags.len());
-        let Some(memory) = set.table.memory_series(&set.index, &prefix) else {
+        let Some(memory) = set.table.memory_series(&set.index, &prefix)? else {
             set.entries.reserve(matching.len());
             for series in matching {
                 if set.has_rows(series) {
@@ -187,6 +187,12 @@ impl SeriesSet {
                 let entry = self.sections()[source.section as usize].series(source.series as usize);
                 TimeRange { start_ns: entry.min_time, end_ns: entry.max_time }.overlaps(self.range)
             })
+    }
+
+    /// Bytes of memory that the set takes for itself.
+    pub fn byte_len(&self) -> u64 {
+        let entries = self.entries.capacity() * size_of::<Entry>();
+        (entries + self.buffers.capacity() * size_of::<MemorySource>()) as u64
     }
 
     /// Number of series.
