@@ -134,6 +134,13 @@ impl ActiveChunk {
         bytes
     }
 
+    /// Appends all rows of a chunk; which commits they came with is not noted.
+    pub(super) fn append_chunk(&mut self, chunk: &RowChunk) {
+        let fields: Vec<_> =
+            chunk.columns.iter().filter_map(|(id, array)| Some((*id, TypedArray::new(array)?))).collect();
+        self.append(&chunk.times, &fields, 0..chunk.times.len(), CommitSeq::default());
+    }
+
     /// Adds a column that is NULL in the first `len` rows; returns the bytes that it takes.
     fn add_column(&mut self, id: ColumnId, field_type: FieldType, len: usize) -> usize {
         let mut column = ColumnBuffer::new(field_type);

@@ -30,7 +30,7 @@ pub(crate) struct NarrowField {
     id: ColumnId,
     column: NarrowColumn,
     /// Over all rows.
-    zone: OnceLock<ZoneMap>,
+    zone: OnceLock<Box<ZoneMap>>,
 }
 
 impl NarrowChunk {
@@ -65,7 +65,9 @@ impl NarrowChunk {
 
     /// Bytes of memory, about.
     pub(super) fn byte_len(&self) -> usize {
-        let fields = self.fields.iter().map(|field| size_of::<NarrowField>() + field.column.byte_len());
+        // As if statistics were there: nobody counts again when they come.
+        let field_bytes = size_of::<NarrowField>() + size_of::<ZoneMap>();
+        let fields = self.fields.iter().map(|field| field_bytes + field.column.byte_len());
         size_of::<Self>() + self.times.byte_len() + fields.sum::<usize>()
     }
 
@@ -116,7 +118,7 @@ impl NarrowChunk {
     /// Statistics of a field over all rows; `None` when no row has it.
     pub(crate) fn zone(&self, id: ColumnId) -> Option<ZoneMap> {
         let field = self.field(id)?;
-        Some(*field.zone.get_or_init(|| field.column.zone(self.row_count)))
+        Some(**field.zone.get_or_init(|| Box::new(field.column.zone(self.row_count))))
     }
 }
 

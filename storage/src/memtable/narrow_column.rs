@@ -11,18 +11,18 @@ use super::narrow::{NarrowIntegers, is_compact};
 use crate::encoding::{VECTOR_LEN, Validity, ZoneMap, as_decimals, power_of_ten};
 use crate::types::FieldType;
 
-/// A field column of a batch.
+/// A field column of a batch. What is large and rare is boxed: a chunk of few rows has as many columns as a large one.
 #[derive(Debug)]
 pub(super) enum NarrowColumn {
-    I64(NarrowIntegers, Option<NullBuffer>),
+    I64(NarrowIntegers, Option<Box<NullBuffer>>),
     /// The bits of unsigned integers.
-    U64(NarrowIntegers, Option<NullBuffer>),
+    U64(NarrowIntegers, Option<Box<NullBuffer>>),
     /// Integers that were divided by a power of ten.
-    Decimals(NarrowIntegers, f64, Option<NullBuffer>),
-    F64(Float64Array),
-    Bool(BooleanArray),
-    String(StringArray),
-    Binary(BinaryArray),
+    Decimals(NarrowIntegers, f64, Option<Box<NullBuffer>>),
+    F64(Box<Float64Array>),
+    Bool(Box<BooleanArray>),
+    String(Box<StringArray>),
+    Binary(Box<BinaryArray>),
 }
 
 impl NarrowColumn {
@@ -40,10 +40,10 @@ impl NarrowColumn {
 
     fn of(array: TypedArray<'_>) -> Self {
         match array {
-            TypedArray::F64(array) => Self::F64(array.clone()),
-            TypedArray::Bool(array) => Self::Bool(array.clone()),
-            TypedArray::String(array) => Self::String(array.clone()),
-            TypedArray::Binary(array) => Self::Binary(array.clone()),
+            TypedArray::F64(array) => Self::F64(Box::new(array.clone())),
+            TypedArray::Bool(array) => Self::Bool(Box::new(array.clone())),
+            TypedArray::String(array) => Self::String(Box::new(array.clone())),
+            TypedArray::Binary(array) => Self::Binary(Box::new(array.clone())),
             integers @ (TypedArray::I64(_) | TypedArray::U64(_)) => Self::new(integers),
         }
     }
@@ -61,7 +61,7 @@ impl NarrowColumn {
 
     /// Bytes of memory.
     pub(super) fn byte_len(&self) -> usize {
-        let null_bytes = |nulls: &Option<NullBuffer>| nulls.as_ref().map_or(0, |nulls| nulls.len().div_ceil(8));
+        let null_bytes = |nulls: &Option<Box<NullBuffer>>| nulls.as_ref().map_or(0, |nulls| nulls.len().div_ceil(8));
         match self {
             Self::I64(integers, nulls) | Self::U64(integers, nulls) | Self::Decimals(integers, _, nulls) => {
                 integers.byte_len() + null_bytes(nulls)
@@ -78,16 +78,16 @@ impl NarrowColumn {
         let byte_len = 8 * rows.len();
         match (self, column) {
             (Self::I64(integers, nulls), ColumnBuffer::I64(column)) => {
-                column.extend(nulls.as_ref(), &rows, |out| integers.append_to(rows.clone(), out, |value| value));
+                column.extend(nulls.as_deref(), &rows, |out| integers.append_to(rows.clone(), out, |value| value));
                 byte_len
             }
             (Self::U64(integers, nulls), ColumnBuffer::U64(column)) => {
-                column.extend(nulls.as_ref(), &rows, |out| integers.append_to(rows.clone(), out, i64::cast_unsigned));
+                column.extend(nulls.as_deref(), &rows, |out| integers.append_to(rows.clone(), out, i64::cast_unsigned));
                 byte_len
             }
             (Self::Decimals(integers, power, nulls), ColumnBuffer::F64(column)) => {
                 let float = |integer: i64| integer as f64 / power;
-                column.extend(nulls.as_ref(), &rows, |out| integers.append_to(rows.clone(), out, float));
+                column.extend(nulls.as_deref(), &rows, |out| integers.append_to(rows.clone(), out, float));
                 byte_len
             }
             (Self::F64(array), column) => column.append(TypedArray::F64(array), rows),
@@ -189,7 +189,7 @@ impl NarrowColumn {
 
     fn nulls(&self) -> Option<&NullBuffer> {
         match self {
-            Self::I64(_, nulls) | Self::U64(_, nulls) | Self::Decimals(_, _, nulls) => nulls.as_ref(),
+            Self::I64(_, nulls) | Self::U64(_, nulls) | Self::Decimals(_, _, nulls) => nulls.as_deref(),
             Self::F64(array) => array.nulls(),
             Self::Bool(array) => array.nulls(),
             Self::String(array) => array.nulls(),
@@ -206,9 +206,9 @@ fn decimals_of(floats: &Float64Array) -> Option<NarrowColumn> {
 }
 
 /// The nulls of an array, copied: they may be a slice of something large.
-fn nulls_of(array: &dyn Array) -> Option<NullBuffer> {
+fn nulls_of(array: &dyn Array) -> Option<Box<NullBuffer>> {
     let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0)?;
-    Some(NullBuffer::new(BooleanBuffer::collect_bool(nulls.len(), |row| nulls.is_valid(row))))
+    Some(Box::new(NullBuffer::new(BooleanBuffer::collect_bool(nulls.len(), |row| nulls.is_valid(row)))))
 }
 
 /// Gives an array, or a copy of it when it is a slice, which would keep the whole of what it was cut from.
@@ -315,7 +315,7 @@ mod tests {
             let NarrowColumn::F64(kept) = NarrowColumn::new(TypedArray::new(&array).unwrap()) else {
                 panic!("a column of doubles")
             };
-            assert_eq!(&kept as &dyn Array, array.as_ref());
+            assert_eq!(&*kept as &dyn Array, array.as_ref());
             assert_eq!(kept.values().as_ptr() != array.as_primitive::<Float64Type>().values().as_ptr(), is_copied);
         }
     }

@@ -27,6 +27,10 @@ use crate::types::{ColumnId, CommitSeq, TimeRange};
 /// cost that frequent readers would leave behind.
 const SEALED_ROWS_MIN: usize = CHUNK_ROWS / 4;
 
+/// One that holds rows of batches is sealed with fewer, since rows are many times as large there as in narrow chunks. These
+/// are put together again as they come, each row as often as its chunk doubles.
+const SEALED_COPIES_MIN: usize = 64;
+
 /// A chunk of this size is sealed before it has all its rows: offsets of strings have 31 bits.
 const CHUNK_BYTES_MAX: usize = 64 << 20;
 
@@ -162,11 +166,12 @@ impl SeriesBuffer {
     /// Appends the rows up to commit `visible`, with those of `fields` that exist, as chunks in commit order.
     pub(crate) fn read(&self, visible: CommitSeq, fields: &[ColumnId], chunks: &mut Vec<ReadChunk>) {
         let mut state = self.state.lock();
-        if state.parts.first().is_some_and(|part| part.batch.account().has_room_for_copies()) {
+        if state.keeps_copies(visible) {
             state.copy_parts();
         }
         let active = &state.active;
-        if active.times.len() >= SEALED_ROWS_MIN && visible_rows(&active.marks, visible) == active.times.len() {
+        let rows_min = if active.copied_bytes > 0 { SEALED_COPIES_MIN } else { SEALED_ROWS_MIN };
+        if active.times.len() >= rows_min && visible_rows(&active.marks, visible) == active.times.len() {
             state.seal();
         }
         for sealed in &state.sealed {
@@ -291,6 +296,14 @@ impl SeriesState {
         self.last_seq = seq;
     }
 
+    /// Whether a reader who sees `visible` copies rows that stand in batches for good: those that become a narrow chunk at
+    /// once, which takes as much as they did, and others where there is room.
+    fn keeps_copies(&self, visible: CommitSeq) -> bool {
+        let (Some(first), Some(last)) = (self.parts.first(), self.parts.last()) else { return false };
+        let rows = self.active.times.len() + self.parts.iter().map(BatchPart::len).sum::<usize>();
+        (rows >= SEALED_COPIES_MIN && last.batch.seq <= visible) || first.batch.account().has_room_for_copies()
+    }
+
     /// Copies the rows that stand in batches to the growing chunk.
     fn copy_parts(&mut self) {
         let mut parts = std::mem::take(&mut self.parts);
@@ -318,7 +331,7 @@ impl SeriesState {
         let Some(first) = parts.first() else { return };
         let bytes = self.active.append_parts(parts, None);
         let account = self.account.get_or_insert_with(|| Arc::clone(first.batch.account()));
-        account.replace_copy(0, bytes);
+        account.add_growing(bytes);
         self.seal_if_full();
     }
 
@@ -329,7 +342,7 @@ impl SeriesState {
             let SealedRows::Narrow(narrow) = &sealed.rows else { continue };
             let wide = narrow.widen(narrow.row_count(), None);
             if let Some(account) = &self.account {
-                account.replace_copy(narrow.byte_len(), 8 * (1 + wide.columns.len()) * wide.times.len());
+                account.replace(narrow.byte_len(), 8 * (1 + wide.columns.len()) * wide.times.len());
             }
             sealed.rows = SealedRows::Wide(wide);
         }
@@ -345,11 +358,18 @@ impl SeriesState {
     fn seal(&mut self) {
         let full = std::mem::take(&mut self.active);
         let copied_bytes = full.copied_bytes;
-        let (mut chunk, marks) = full.finish();
+        let (mut chunk, mut marks) = full.finish();
         let rows = match &self.account {
             Some(account) if copied_bytes > 0 => {
+                account.take_growing(copied_bytes);
+                let mut joined_bytes = 0;
+                while let Some(before) = self.sealed.pop_if(|before| before.is_joined_by(chunk.times.len())) {
+                    let SealedRows::Narrow(narrow) = &before.rows else { break };
+                    joined_bytes += narrow.byte_len();
+                    (chunk, marks) = join(narrow, before.marks, &chunk, &marks);
+                }
                 let narrow = NarrowChunk::new(&chunk);
-                account.replace_copy(copied_bytes, narrow.byte_len());
+                account.replace(joined_bytes, narrow.byte_len());
                 SealedRows::Narrow(Arc::new(narrow))
             }
             _ => {
@@ -358,6 +378,29 @@ impl SeriesState {
             }
         };
         self.sealed.push(SealedChunk { rows, marks });
+    }
+}
+
+/// Puts a chunk behind the one before it.
+fn join(
+    before: &NarrowChunk,
+    mut before_marks: Vec<CommitMark>,
+    chunk: &RowChunk,
+    marks: &[CommitMark],
+) -> (RowChunk, Vec<CommitMark>) {
+    let mut joined = ActiveChunk::default();
+    joined.append_chunk(&before.widen(before.row_count(), None));
+    joined.append_chunk(chunk);
+    let offset = before.row_count() as u32;
+    before_marks.extend(marks.iter().map(|mark| CommitMark { row_end: mark.row_end + offset, ..*mark }));
+    (joined.finish().0, before_marks)
+}
+
+impl SealedChunk {
+    /// Whether `rows` more rows are put behind it: of a narrow chunk that is not much longer, and has room for them.
+    fn is_joined_by(&self, rows: usize) -> bool {
+        let own = self.rows.count();
+        matches!(self.rows, SealedRows::Narrow(_)) && own < 2 * rows && own + rows <= CHUNK_ROWS
     }
 }
 
@@ -402,9 +445,9 @@ fn visible_rows(marks: &[CommitMark], visible: CommitSeq) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use arrow_array::Int64Array;
     use arrow_array::cast::AsArray;
     use arrow_array::types::Int64Type;
-    use arrow_array::Int64Array;
 
     use super::*;
     use crate::memtable::TimeOrder;
@@ -564,6 +607,41 @@ mod tests {
         assert_eq!(buffer.array(1509, ColumnId(1)).unwrap().as_primitive::<Int64Type>().value(0), 3499);
         let bounds = buffer.summary(CommitSeq(5)).bounds;
         assert_eq!(bounds, TimeRange { start_ns: 0, end_ns: 4000 });
+    }
+
+    #[test]
+    fn short_chunks_of_rows_in_batches_are_put_together_commit_by_commit() {
+        let (buffer, account) = (SeriesBuffer::default(), Arc::default());
+        for part in 0..40 {
+            // Every other part has another field; times go back now and then.
+            let start = part * 70 - 100 * (part % 9 / 8);
+            append_part(&buffer, &account, start..start + 70, 1 + part as u32 % 2, 1 + part as u64);
+            for visible in [part as u64, part as u64 + 1] {
+                let chunks = chunks(&buffer, visible, &[ColumnId(1), ColumnId(2)]);
+                let parts = || (0..visible as i64).map(|part| (part, part * 70 - 100 * (part % 9 / 8)));
+                let rows = |field| {
+                    let value = move |time, part: i64| (1 + part % 2 == field).then_some(time);
+                    parts().flat_map(move |(part, start)| (start..start + 70).map(move |time| value(time, part)))
+                };
+                assert_eq!(values(&chunks, 1), rows(1).collect::<Vec<_>>());
+                assert_eq!(values(&chunks, 2), rows(2).collect::<Vec<_>>());
+                let times: Vec<_> = chunks.iter().flat_map(|chunk| chunk.times.to_vec()).collect();
+                assert_eq!(times, parts().flat_map(|(_, start)| start..start + 70).collect::<Vec<_>>());
+                assert!(chunks.len() <= 3 + 70 * part as usize / (CHUNK_ROWS / 2), "{} of {part}", chunks.len());
+                assert!(chunks.iter().all(|chunk| chunk.times.len() <= CHUNK_ROWS));
+            }
+        }
+        let held: usize = buffer
+            .state
+            .lock()
+            .sealed
+            .iter()
+            .map(|sealed| match &sealed.rows {
+                SealedRows::Narrow(chunk) => chunk.byte_len(),
+                SealedRows::Wide(_) => 0,
+            })
+            .sum();
+        assert!(account.bytes() as usize >= held && account.bytes() as usize <= held + 70 * 40, "{held}");
     }
 
     #[test]
