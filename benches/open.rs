@@ -1,4 +1,5 @@
-//! Opening a database: closed cleanly, with many partitions of many series, and with a log to replay.
+//! Opening a database: closed cleanly, with many partitions of many series, with a log to replay, and with as long a log as
+//! a budget of 512 MiB leaves unflushed.
 #![allow(clippy::unwrap_used)] // A benchmark that cannot go on has nothing better to do than to stop.
 
 mod support;
@@ -6,10 +7,12 @@ mod support;
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
+use std::process::Command;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use lynxstore::generate::CpuOptions;
-use lynxstore::{Ack, Database};
+use lynxstore::{Ack, Database, Options};
+use support::process::{Peak, anonymous_kib};
 use support::{filled_database, is_smoke_run, one_day, scratch_dir, table_spec};
 
 fn open(c: &mut Criterion) {
@@ -45,6 +48,83 @@ fn open(c: &mut Criterion) {
     });
     drop(database);
     group.finish();
+}
+
+/// Names the database that a child opens.
+const KILLED_DIR: &str = "LYNX_OPEN_KILLED_DIR";
+
+/// Opens a database and says what memory that took at most.
+fn report_memory(dir: &Path) {
+    let (before_kib, peak) = (anonymous_kib(), Peak::watch());
+    let opened = Database::open_with(dir, Options::default().memory_budget_bytes(BUDGET_BYTES)).unwrap();
+    let peak_mib = peak.mib().max(anonymous_kib() / 1024).saturating_sub(before_kib / 1024);
+    eprintln!("the open replays {} rows in {peak_mib} MiB", opened.engine().recovery_report().replayed_rows);
+}
+
+/// The memory budget of a database whose log is replayed.
+const BUDGET_BYTES: u64 = 512 << 20;
+
+/// What a process that is killed leaves at most: rows, none of them flushed, up to where the memtable or the log would be
+/// flushed. In commits of 10,000 rows, ten of each of 1,000 hosts, and in commits of ten rows.
+fn full_log(c: &mut Criterion) {
+    let scratch = scratch_dir();
+    let mut group = c.benchmark_group("open_with_a_full_log");
+    group.sample_size(10);
+    let options = || Options::default().memory_budget_bytes(BUDGET_BYTES);
+    for (name, commit_rows) in [("commits_of_10000_rows", 10_000), ("commits_of_10_rows", 10)] {
+        let (dir, killed, copy) =
+            (scratch.path().join(name), scratch.path().join("killed"), scratch.path().join("copy"));
+        let database = Database::open_with(&dir, options()).unwrap();
+        database.create_table(&table_spec()).unwrap();
+        let rows = fill_log(&database, commit_rows);
+        let stats = database.engine().stats();
+        assert_eq!((stats.flushes, stats.memtable_rows), (0, rows), "nothing is flushed");
+        copy_database(&dir, &killed);
+        drop(database);
+
+        copy_database(&killed, &copy);
+        eprintln!(
+            "{name}: {rows} rows, a log of {:.1} MB, {:.1} MB in memory",
+            stats.wal_bytes as f64 / 1e6,
+            stats.memtable_bytes as f64 / 1e6
+        );
+        // In a process that holds nothing yet.
+        let child = Command::new(std::env::current_exe().unwrap()).env(KILLED_DIR, &copy).status().unwrap();
+        assert!(child.success());
+        group.throughput(Throughput::Bytes(stats.wal_bytes));
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || copy_database(&killed, &copy),
+                |()| black_box(Database::open_with(&copy, options()).unwrap()),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// Writes rows until one more commit could begin a flush. Returns their number.
+fn fill_log(database: &Database, commit_rows: usize) -> u64 {
+    let (flush_bytes, log_bytes) = match is_smoke_run() {
+        true => (1 << 20, 1 << 20),
+        // What `EngineOptions::with_memory_budget` makes of the budget, less a twentieth.
+        false => (BUDGET_BYTES / 8 / 20 * 19, (128 << 20) / 20 * 19),
+    };
+    let mut rows = 0;
+    let options = CpuOptions { rows_per_host: u32::MAX, ..CpuOptions::default() };
+    for batch in options.batches() {
+        let mut start = 0;
+        while start < batch.num_rows() {
+            let stats = database.engine().stats();
+            if stats.memtable_bytes >= flush_bytes || stats.wal_bytes >= log_bytes {
+                return rows;
+            }
+            let len = commit_rows.min(batch.num_rows() - start);
+            database.write_with("cpu", &batch.slice(start, len), Ack::Logged).unwrap();
+            (rows, start) = (rows + len as u64, start + len);
+        }
+    }
+    rows
 }
 
 /// A hundred days of hourly rows of 1,000 hosts, each day a partition with a segment of its own. Returns the number of
@@ -89,5 +169,14 @@ fn copy_database(from: &Path, to: &Path) {
     }
 }
 
-criterion_group!(benches, open);
-criterion_main!(benches);
+criterion_group!(benches, open, full_log);
+
+fn main() {
+    match std::env::var_os(KILLED_DIR) {
+        Some(dir) => report_memory(Path::new(&dir)),
+        None => {
+            benches();
+            Criterion::default().configure_from_args().final_summary();
+        }
+    }
+}

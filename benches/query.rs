@@ -1,5 +1,5 @@
 //! Statements over one day of a fleet of 1,000 hosts: SQL text to Arrow rows, rows in segments. And statements over two
-//! hours of it, once with every row in the memtable and once with the same rows flushed.
+//! hours of it, and over a quarter of an hour, once with every row in the memtable and once with the same rows flushed.
 #![allow(clippy::unwrap_used)] // A benchmark that cannot go on has nothing better to do than to stop.
 
 mod support;
@@ -75,15 +75,20 @@ const RECENT: &[(&str, &str)] = &[
 
 fn memtable_and_flushed(c: &mut Criterion) {
     let day = one_day();
-    let two_hours = CpuOptions { rows_per_host: day.rows_per_host / 12, ..day };
+    compare_with_flushed(c, "recent", &CpuOptions { rows_per_host: day.rows_per_host / 12, ..day.clone() });
+    // Fewer rows than make a chunk, as they are shortly after a flush.
+    compare_with_flushed(c, "just_now", &CpuOptions { rows_per_host: 100, ..day });
+}
+
+fn compare_with_flushed(c: &mut Criterion, group: &str, options: &CpuOptions) {
     let (in_memory, flushed) = (scratch_dir(), scratch_dir());
-    let in_memory = filled_database(in_memory.path(), &two_hours);
-    let flushed = filled_database(flushed.path(), &two_hours);
+    let in_memory = filled_database(in_memory.path(), options);
+    let flushed = filled_database(flushed.path(), options);
     flushed.flush().unwrap();
-    assert_eq!(in_memory.engine().stats().memtable_rows, two_hours.row_count());
+    assert_eq!(in_memory.engine().stats().memtable_rows, options.row_count());
     assert_eq!(flushed.engine().stats().memtable_rows, 0);
 
-    let mut group = c.benchmark_group("recent");
+    let mut group = c.benchmark_group(group);
     for (name, sql) in RECENT {
         let rows = [&in_memory, &flushed].map(|database| database.query(sql).unwrap().row_count());
         assert_eq!(rows[0], rows[1], "{name}");

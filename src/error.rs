@@ -118,6 +118,7 @@ fn storage_kind(error: &StorageError) -> ErrorKind {
         StorageError::Locked { .. } | StorageError::Backpressure { .. } | StorageError::Changing { .. } => {
             ErrorKind::Busy
         }
+        StorageError::DirectoryTooLarge { .. } => ErrorKind::LimitExceeded,
         StorageError::ReadOnly { .. } => ErrorKind::ReadOnly,
         StorageError::TableNotFound { .. } => ErrorKind::NotFound,
         StorageError::TableExists { .. } => ErrorKind::AlreadyExists,

@@ -86,6 +86,21 @@ pub enum Error {
         /// The bound.
         limit_bytes: u64,
     },
+    /// The merged series directory that a query needs does not fit its part of the memory budget.
+    #[error(
+        "the series directory of table '{table}' needs {needed_bytes} bytes, and {used_bytes} of {limit_bytes} are in use: \
+         raise the memory budget, or keep values that are nearly unique in fields instead of tags"
+    )]
+    DirectoryTooLarge {
+        /// The table.
+        table: String,
+        /// Bytes that building it takes.
+        needed_bytes: u64,
+        /// Bytes that directories in use take.
+        used_bytes: u64,
+        /// The bound of all directories together.
+        limit_bytes: u64,
+    },
     /// No such table.
     #[error("table '{name}' does not exist: create it, or see SHOW TABLES")]
     TableNotFound {

@@ -83,7 +83,8 @@ pub(crate) fn stream_select(
 
 /// Finds the series of a plan.
 fn open(plan: &SelectPlan, table: &TableSnapshot, context: &ExecContext<'_>) -> Result<Source> {
-    let source = context.timed(Step::Open, || Source::open(plan, table))?;
+    let mut source = context.timed(Step::Open, || Source::open(plan, table))?;
+    source.count_memory(context)?;
     if let Some(trace) = context.trace {
         trace.set_sources(source.set.sources());
     }

@@ -12,6 +12,7 @@ use lynxstore_storage::types::TimeRange;
 use super::context::ExecContext;
 use super::expr::evaluate_mask;
 use crate::error::{Error, Result};
+use crate::memory::MemoryHolder;
 use crate::options::RollupMode;
 use crate::plan::{ScanFilter, SelectPlan, TagPredicate};
 
@@ -41,6 +42,8 @@ pub(crate) struct Source {
     pub(crate) range: TimeRange,
     /// Fields to read, as positions in the table's fields: those of the filter and those of the columns.
     pub(crate) fields: Vec<usize>,
+    /// What the list of the series counts.
+    memory: Option<MemoryHolder>,
 }
 
 /// The place of a column of the table.
@@ -76,7 +79,12 @@ impl Source {
         fields.dedup();
         let filter = tag_filter(&plan.filter);
         let set = table.series(&filter, plan.filter.range)?;
-        Ok(Self { set, range: plan.filter.range, fields })
+        Ok(Self { set, range: plan.filter.range, fields, memory: None })
+    }
+
+    /// Counts the list of the series as memory of the statement.
+    pub(crate) fn count_memory(&mut self, context: &ExecContext<'_>) -> Result<()> {
+        self.memory.get_or_insert_with(|| context.memory.holder()).set(self.set.byte_len())
     }
 
     /// The position in the scan of a field of the table.

@@ -34,7 +34,7 @@ impl ValidityKind {
 
 impl Validity {
     /// Reads a mask over `len` values as the caller of an encoder gave it.
-    pub(super) fn of(validity: Option<&Mask>, len: usize) -> Self {
+    pub(crate) fn of(validity: Option<&Mask>, len: usize) -> Self {
         let Some(mask) = validity else { return Self::AllValid };
         let mut mask = *mask;
         kernel::mask_truncate(&mut mask, len);

@@ -1,6 +1,7 @@
 //! What is known of a vector without decoding it: bounds, sum, NULLs. 32 bytes on disk, little endian.
 
-use super::kernel::FloatBounds;
+use super::Validity;
+use super::kernel::{self, FloatBounds};
 
 /// Statistics of the values of a vector that are not NULL.
 ///
@@ -57,8 +58,32 @@ impl ZoneMap {
         }
     }
 
+    /// Of up to a vector of integers, as the encoder makes it of the same.
+    pub(crate) fn of_integers(values: &[i64], validity: &Validity) -> Self {
+        let null_count = validity.null_count(values.len());
+        let (bounds, sum) = match validity {
+            Validity::AllNull => (None, 0),
+            Validity::AllValid => (kernel::min_max_i64(values), kernel::sum_i64(values)),
+            Validity::Mask(mask) => (kernel::min_max_i64_masked(values, mask), kernel::sum_i64_masked(values, mask)),
+        };
+        let Some((min, max)) = bounds else { return Self::of_nulls(null_count, values.len()) };
+        Self::of_i64(min, max, i64::try_from(sum).ok(), null_count)
+    }
+
+    /// Of up to a vector of floats, as the encoder makes it of the same.
+    pub(crate) fn of_floats(values: &[f64], validity: &Validity) -> Self {
+        let null_count = validity.null_count(values.len());
+        match validity {
+            Validity::AllNull => Self::of_nulls(null_count, values.len()),
+            Validity::AllValid => Self::of_f64(kernel::min_max_f64(values), kernel::sum_f64(values), null_count),
+            Validity::Mask(mask) => {
+                Self::of_f64(kernel::min_max_f64_masked(values, mask), kernel::sum_f64_masked(values, mask), null_count)
+            }
+        }
+    }
+
     /// Of values of which only the number of NULLs is known.
-    pub(super) fn of_nulls(null_count: usize, len: usize) -> Self {
+    pub(crate) fn of_nulls(null_count: usize, len: usize) -> Self {
         let flags = if null_count == len { ALL_NULL } else { 0 };
         Self { null_count: null_count as u16, flags, ..Self::default() }
     }
@@ -149,6 +174,28 @@ mod tests {
         assert_eq!(ZoneMap::from_bytes(&bytes), Some(zone_map));
         bytes[28] = 1;
         assert_eq!(ZoneMap::from_bytes(&bytes), None);
+    }
+
+    #[test]
+    fn statistics_without_an_encoder_are_those_of_the_encoder() {
+        let integers: Vec<i64> = (0..1000).map(|value: i64| (value * 7919) % 1009 - 500).collect();
+        let mut floats: Vec<f64> = integers.iter().map(|value| *value as f64 / 7.0).collect();
+        for has_special in [false, true] {
+            if has_special {
+                (floats[3], floats[5], floats[77]) = (f64::NAN, -0.0, f64::INFINITY);
+            }
+            for mask in [None, Some([0; 16]), Some([0xA5A5; 16]), Some([u64::MAX; 16])] {
+                for len in [1, 64, 999, 1000] {
+                    let validity = Validity::of(mask.as_ref(), len);
+                    let (_, zone) = super::super::encode_i64(&integers[..len], mask.as_ref(), &mut Vec::new());
+                    assert_eq!(ZoneMap::of_integers(&integers[..len], &validity), zone);
+                    let (_, zone) = super::super::encode_f64(&floats[..len], mask.as_ref(), &mut Vec::new());
+                    assert_eq!(ZoneMap::of_floats(&floats[..len], &validity), zone);
+                }
+            }
+        }
+        let (_, zone) = super::super::encode_i64(&[i64::MAX, 1], None, &mut Vec::new());
+        assert_eq!(ZoneMap::of_integers(&[i64::MAX, 1], &Validity::AllValid), zone);
     }
 
     #[test]

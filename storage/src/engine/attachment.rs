@@ -70,7 +70,7 @@ impl Attachment {
         let dir = DatabaseDir::new(root);
         let holder = named_process(&*io, &dir.lock_file());
         let history = RecoveryHistory::read(&*io, &dir)?;
-        let mut follower = Follower::open(io, dir, options.memtable_bytes_max)?;
+        let mut follower = Follower::open(io, dir, options)?;
         let shown = follower.advance()?;
         let report = follower.report();
         Ok(Self {

@@ -13,13 +13,14 @@ use super::attachment::Shown;
 use super::database_dir::DatabaseDir;
 use super::log_reader::{LogReader, LogReading};
 use super::open::damaged_segment;
+use super::options::EngineOptions;
 use super::pinned_manifest::{PinnedManifest, is_vanished_file};
 use super::recovery_report::{RecoveryEvent, RecoveryReport};
 use crate::error::{Error, Result};
 use crate::io::Io;
 use crate::manifest::{ManifestState, Reading};
 use crate::segment::Segment;
-use crate::snapshot::Version;
+use crate::snapshot::{DirectoryBudget, Version};
 
 /// Attempts until a writer that changes the manifest all the time is given up on.
 const ATTEMPTS_MAX: u32 = 64;
@@ -37,15 +38,17 @@ pub(super) struct Follower {
     /// Whether both are those of the manifest.
     is_version_current: bool,
     log: LogReader,
+    directories: Arc<DirectoryBudget>,
 }
 
 impl Follower {
     /// Reads the manifest and pins what it names.
-    pub(super) fn open(io: Arc<dyn Io>, dir: DatabaseDir, memory_bytes_max: u64) -> Result<Self> {
+    pub(super) fn open(io: Arc<dyn Io>, dir: DatabaseDir, options: &EngineOptions) -> Result<Self> {
         let manifest = PinnedManifest::open(&io, &dir)?;
-        let log = LogReader::new(Arc::clone(&io), dir.wal(), memory_bytes_max);
+        let log = LogReader::new(Arc::clone(&io), dir.wal(), options.memtable_bytes_max);
         let state = Arc::new(ManifestState::default());
-        Ok(Self { io, dir, manifest, version: None, state, is_version_current: false, log })
+        let directories = Arc::new(DirectoryBudget::new(options.directory_bytes_max));
+        Ok(Self { io, dir, manifest, version: None, state, is_version_current: false, log, directories })
     }
 
     pub(super) fn is_leased(&self) -> bool {
@@ -157,6 +160,6 @@ impl Follower {
                 }
             }
         }
-        Ok(Some(Version::new(state, segments, damaged, previous)))
+        Ok(Some(Version::new(state, segments, damaged, previous, &self.directories)))
     }
 }

@@ -35,7 +35,7 @@ use crate::error::{Error, Result};
 use crate::io::{Io, IoLock, create_dir_synced};
 use crate::manifest::{ManifestState, SegmentMeta};
 use crate::segment::Segment;
-use crate::snapshot::{DamagedSegment, Version};
+use crate::snapshot::{DamagedSegment, DirectoryBudget, Version};
 use crate::types::{Lsn, SegmentId, SeriesBatch};
 use crate::wal::{ReplayReport, WalOptions, WalWriter, replay};
 
@@ -67,7 +67,8 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
     let mut report = RecoveryReport::default();
     let (manifest, state, fate) = open_manifest(&io, &dir, &mut report)?;
     let retired = remove_leftovers(io.as_ref(), &dir, &state, fate, &mut report)?;
-    let version = open_segments(&io, &dir, &state, &mut report);
+    let directories = Arc::new(DirectoryBudget::new(options.directory_bytes_max));
+    let version = open_segments(&io, &dir, &state, &directories, &mut report);
     let flushed_lsn = state.flushed_lsn;
     let store = Store {
         io: Arc::clone(&io),
@@ -208,7 +209,13 @@ fn report_replay(dir: &DatabaseDir, replayed: &mut ReplayReport, report: &mut Re
 }
 
 /// Opens the segments of the manifest; one that cannot be opened is set aside with its tables.
-fn open_segments(io: &Arc<dyn Io>, dir: &DatabaseDir, state: &ManifestState, report: &mut RecoveryReport) -> Version {
+fn open_segments(
+    io: &Arc<dyn Io>,
+    dir: &DatabaseDir,
+    state: &ManifestState,
+    directories: &Arc<DirectoryBudget>,
+    report: &mut RecoveryReport,
+) -> Version {
     let mut segments = BTreeMap::new();
     let mut damaged = BTreeMap::new();
     for (id, meta) in &state.segments {
@@ -226,7 +233,7 @@ fn open_segments(io: &Arc<dyn Io>, dir: &DatabaseDir, state: &ManifestState, rep
             }
         }
     }
-    Version::new(state, segments, damaged, None)
+    Version::new(state, segments, damaged, None, directories)
 }
 
 /// What is known of a segment that cannot be opened.

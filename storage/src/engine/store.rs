@@ -54,7 +54,7 @@ impl Store {
         self.retire(removed.into_values());
         let mut damaged = current.damaged.clone();
         damaged.retain(|id, _| state.segments.contains_key(id));
-        Version::new(state, segments, damaged, Some(&current))
+        Version::new(state, segments, damaged, Some(&current), &current.directories)
     }
 
     /// An id for a segment file that no other file has or had.

@@ -4,9 +4,10 @@
 
 use std::ops::Range;
 
+use arrow_array::ArrayRef;
 use arrow_buffer::ScalarBuffer;
 
-use super::chunk::{RowChunk, TimeOrder};
+use super::chunk::{LazyZones, RowChunk, TimeOrder};
 use super::column_buffer::{ColumnBuffer, TypedArray, reserve};
 use super::shared_batch::BatchPart;
 use crate::types::{ColumnId, CommitSeq, FieldType, TimeRange};
@@ -137,10 +138,17 @@ impl ActiveChunk {
         bytes
     }
 
+    /// Appends all rows of a chunk; which commits they came with is not noted.
+    pub(super) fn append_chunk(&mut self, chunk: &RowChunk) {
+        let fields: Vec<_> =
+            chunk.columns.iter().filter_map(|(id, array)| Some((*id, TypedArray::new(array)?))).collect();
+        self.append(&chunk.times, &fields, 0..chunk.times.len(), CommitSeq::default());
+    }
+
     /// Adds a column that is NULL in the first `len` rows; returns the bytes that it takes.
     fn add_column(&mut self, id: ColumnId, field_type: FieldType, len: usize) -> usize {
         let mut column = ColumnBuffer::new(field_type);
-        let bytes = column.append_nulls(len) + size_of::<(ColumnId, ColumnBuffer)>();
+        let bytes = column.append_nulls(len) + size_of::<(ColumnId, ColumnBuffer)>() + LazyZones::COLUMN_BYTES;
         self.columns.push((id, column));
         bytes
     }
@@ -179,6 +187,7 @@ impl ActiveChunk {
             columns: self.columns.into_iter().map(|(id, column)| (id, column.finish())).collect(),
             order: self.order,
             bounds: self.bounds,
+            zones: LazyZones::default(),
         };
         (chunk, self.marks)
     }
@@ -195,6 +204,12 @@ impl ActiveChunk {
                 .collect(),
             order: self.order,
             bounds: self.bounds,
+            zones: LazyZones::default(),
         }
+    }
+
+    /// What a row has in a field, as an array of one value.
+    pub(super) fn value(&self, row: usize, field: ColumnId) -> Option<ArrayRef> {
+        self.columns.iter().find(|(id, _)| *id == field).map(|(_, column)| column.copy_row(row))
     }
 }

@@ -228,12 +228,22 @@ impl ColumnBuffer {
     /// Copies the first `len` values.
     pub(crate) fn copy_prefix(&self, len: usize) -> ArrayRef {
         match self {
-            Self::F64(column) => copy_primitives::<Float64Type>(column, len),
-            Self::I64(column) => copy_primitives::<Int64Type>(column, len),
-            Self::U64(column) => copy_primitives::<UInt64Type>(column, len),
+            Self::F64(column) => copy_primitives::<Float64Type>(column, 0..len),
+            Self::I64(column) => copy_primitives::<Int64Type>(column, 0..len),
+            Self::U64(column) => copy_primitives::<UInt64Type>(column, 0..len),
             Self::Bool(column) => Arc::new(column.finish_cloned().slice(0, len)),
             Self::String(column) => Arc::new(column.finish_cloned().slice(0, len)),
             Self::Binary(column) => Arc::new(column.finish_cloned().slice(0, len)),
+        }
+    }
+
+    /// Copies one value.
+    pub(super) fn copy_row(&self, row: usize) -> ArrayRef {
+        match self {
+            Self::F64(column) => copy_primitives::<Float64Type>(column, row..row + 1),
+            Self::I64(column) => copy_primitives::<Int64Type>(column, row..row + 1),
+            Self::U64(column) => copy_primitives::<UInt64Type>(column, row..row + 1),
+            Self::Bool(_) | Self::String(_) | Self::Binary(_) => self.copy_prefix(row + 1).slice(row, 1),
         }
     }
 
@@ -250,9 +260,12 @@ impl ColumnBuffer {
     }
 }
 
-fn copy_primitives<T: ArrowPrimitiveType>(column: &Primitives<T::Native>, len: usize) -> ArrayRef {
-    let values = ScalarBuffer::from(column.values[..len].to_vec());
-    let nulls = column.validity.as_ref().map(|bits| NullBuffer::new(bits.finish_cloned().slice(0, len)));
+fn copy_primitives<T: ArrowPrimitiveType>(column: &Primitives<T::Native>, rows: Range<usize>) -> ArrayRef {
+    let nulls = column.validity.as_ref().map(|bits| {
+        let bits = bits.finish_cloned();
+        NullBuffer::new(bits.slice(rows.start, rows.len()))
+    });
+    let values = ScalarBuffer::from(column.values[rows].to_vec());
     Arc::new(PrimitiveArray::<T>::new(values, nulls))
 }
 

@@ -3,6 +3,7 @@
 mod active_chunk;
 mod chunk;
 mod column_buffer;
+mod directory;
 mod narrow;
 mod narrow_chunk;
 mod narrow_column;
@@ -10,7 +11,9 @@ mod series_buffer;
 mod shared_batch;
 mod table;
 
-pub(crate) use chunk::{RowChunk, TimeOrder};
+pub(crate) use chunk::{LazyZones, ReadChunk, RowChunk, TimeOrder, validity_of};
 pub(crate) use column_buffer::TypedArray;
-pub(crate) use series_buffer::SeriesBuffer;
+pub(crate) use directory::MemoryDirectory;
+pub(crate) use narrow_chunk::NarrowChunk;
+pub(crate) use series_buffer::{SeriesBuffer, SeriesSummary};
 pub(crate) use table::{FoundSeries, Memtable, MemtableKey};

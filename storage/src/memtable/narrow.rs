@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use arrow_buffer::ScalarBuffer;
 
-use crate::encoding::kernel::min_max_i64;
+use crate::encoding::kernel::{self, min_max_i64};
 
 /// Times are mostly whole numbers of one of these, in nanoseconds.
 const TIME_UNITS: [i64; 3] = [1_000_000_000, 1_000_000, 1_000];
@@ -100,6 +100,61 @@ impl NarrowIntegers {
         }
     }
 
+    /// Writes the values of `rows` to the front of `out`, each turned by `turn`.
+    pub(super) fn write_to<T>(&self, rows: Range<usize>, out: &mut [T], turn: impl Fn(i64) -> T) {
+        let &Self { base, unit, .. } = self;
+        let out = &mut out[..rows.len()];
+        if unit == 1 {
+            self.fill(rows, out, |number| turn(base.wrapping_add(number)));
+        } else {
+            self.fill(rows, out, |number| turn(base.wrapping_add(number.wrapping_mul(unit))));
+        }
+    }
+
+    #[inline(always)]
+    fn fill<T>(&self, rows: Range<usize>, out: &mut [T], value: impl Fn(i64) -> T) {
+        match &self.numbers {
+            Numbers::Places => out.iter_mut().zip(rows).for_each(|(out, place)| *out = value(place as i64)),
+            Numbers::One(numbers) => fill_from(&numbers[rows], out, value),
+            Numbers::Two(numbers) => fill_from(&numbers[rows], out, value),
+            Numbers::Four(numbers) => fill_from(&numbers[rows], out, value),
+            Numbers::Whole(values) => fill_from(&values[rows], out, value),
+        }
+    }
+
+    /// One value.
+    pub(super) fn get(&self, row: usize) -> i64 {
+        let number = match &self.numbers {
+            Numbers::Places => row as i64,
+            Numbers::One(numbers) => i64::from(numbers[row]),
+            Numbers::Two(numbers) => i64::from(numbers[row]),
+            Numbers::Four(numbers) => i64::from(numbers[row]),
+            Numbers::Whole(values) => values[row],
+        };
+        self.base.wrapping_add(number.wrapping_mul(self.unit))
+    }
+
+    /// The distance of two values that follow each other, when it is the same everywhere and known without a look.
+    pub(super) fn step(&self) -> Option<i64> {
+        matches!(self.numbers, Numbers::Places).then_some(self.unit)
+    }
+
+    /// Sums of values of a field between each of `cuts` (rows from `offset` on, ascending) and the next one.
+    pub(super) fn sum_parts(&self, offset: usize, cuts: &[usize], sums: &mut [i128]) {
+        debug_assert_eq!(self.unit, 1, "values of a field have no unit");
+        let parts = cuts.windows(2).map(|pair| offset + pair[0]..offset + pair[1]);
+        for (rows, sum) in parts.zip(sums) {
+            let numbers = match &self.numbers {
+                Numbers::Places => rows.clone().map(|place| place as i128).sum(),
+                Numbers::One(numbers) => sum_of(&numbers[rows.clone()]),
+                Numbers::Two(numbers) => sum_of(&numbers[rows.clone()]),
+                Numbers::Four(numbers) => sum_of(&numbers[rows.clone()]),
+                Numbers::Whole(values) => kernel::sum_i64(&values[rows.clone()]),
+            };
+            *sum = i128::from(self.base) * rows.len() as i128 + numbers;
+        }
+    }
+
     #[inline(always)]
     fn extend<T>(&self, rows: Range<usize>, out: &mut Vec<T>, value: impl Fn(i64) -> T) {
         match &self.numbers {
@@ -110,6 +165,18 @@ impl NarrowIntegers {
             Numbers::Whole(values) => out.extend(values[rows].iter().map(|&number| value(number))),
         }
     }
+}
+
+#[inline(always)]
+fn fill_from<N: Copy + Into<i64>, T>(numbers: &[N], out: &mut [T], value: impl Fn(i64) -> T) {
+    for (out, &number) in out.iter_mut().zip(numbers) {
+        *out = value(number.into());
+    }
+}
+
+/// The sum of fewer than 2^32 numbers of at most 32 bits.
+fn sum_of<N: Copy + Into<u64>>(numbers: &[N]) -> i128 {
+    i128::from(numbers.iter().map(|&number| number.into()).sum::<u64>())
 }
 
 /// The first time and the constant step of times that have one.
@@ -148,6 +215,10 @@ mod tests {
         narrow.append_to(1..values.len(), &mut out, |value| value);
         narrow.append_to(0..1, &mut out, |value| value);
         assert_eq!(out, [&[7], &values[1..], &values[..1]].concat());
+        let mut written = vec![7; values.len()];
+        narrow.write_to(1..values.len(), &mut written, |value| value);
+        assert_eq!(written, [&values[1..], &[7]].concat());
+        assert_eq!((0..values.len()).map(|row| narrow.get(row)).collect::<Vec<_>>(), values);
         narrow.byte_len() / values.len()
     }
 
@@ -160,6 +231,20 @@ mod tests {
             }
         }
         assert_eq!(round_trip(&[i64::MIN, i64::MAX, 0], NarrowIntegers::of_values), 8);
+    }
+
+    #[test]
+    fn sums_of_parts_are_those_of_the_values() {
+        for range in [0, 0xFF, 0xFFFF, 0xFFFF_FFFF, i64::MAX] {
+            for min in [i64::MIN, -7, i64::MAX - range] {
+                let values: Vec<i64> = (0..100).map(|row| min + range / 99 * row).collect();
+                let narrow = NarrowIntegers::of_values(&values.clone().into());
+                let mut sums = [0; 3];
+                narrow.sum_parts(10, &[0, 6, 6, 80], &mut sums);
+                let sum = |rows: Range<usize>| values[rows].iter().map(|&value| i128::from(value)).sum::<i128>();
+                assert_eq!(sums, [sum(10..16), 0, sum(16..90)]);
+            }
+        }
     }
 
     #[test]

@@ -1,58 +1,154 @@
 //! A chunk of rows whose numbers take as few bytes as they need: what readers keep of the rows of batches.
 //!
-//! Invariant: widened, it is the chunk that it was made of. It does not change.
+//! A reader widens the rows and fields that it looks at, into buffers of its own. Statistics of a field are made when
+//! somebody first asks for them, and stay. Invariant: widened, it is the chunk that it was made of. It does not change.
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
-use super::chunk::{RowChunk, TimeOrder};
-use super::column_buffer::{ColumnBuffer, TypedArray};
+use super::chunk::{LazyZones, RowChunk, TimeOrder};
+use super::column_buffer::TypedArray;
 use super::narrow::NarrowIntegers;
 use super::narrow_column::NarrowColumn;
+use arrow_array::ArrayRef;
+
+use crate::encoding::{Validity, ZoneMap};
 use crate::types::{ColumnId, TimeRange};
 
-/// Rows of one series.
+/// Rows of one series, at most a vector.
 #[derive(Debug)]
-pub(super) struct NarrowChunk {
+pub(crate) struct NarrowChunk {
     row_count: usize,
     times: NarrowIntegers,
-    columns: Vec<(ColumnId, NarrowColumn)>,
+    fields: Vec<NarrowField>,
     order: TimeOrder,
     bounds: TimeRange,
 }
 
+#[derive(Debug)]
+pub(crate) struct NarrowField {
+    id: ColumnId,
+    column: NarrowColumn,
+    /// Over all rows.
+    zone: OnceLock<Box<ZoneMap>>,
+}
+
 impl NarrowChunk {
     pub(super) fn new(chunk: &RowChunk) -> Self {
-        let narrow = |(id, array): &(ColumnId, _)| Some((*id, NarrowColumn::new(TypedArray::new(array)?)));
+        let narrow = |(id, array): &(ColumnId, _)| {
+            let column = NarrowColumn::new(TypedArray::new(array)?);
+            Some(NarrowField { id: *id, column, zone: OnceLock::new() })
+        };
         Self {
             row_count: chunk.times.len(),
             times: NarrowIntegers::of_times(&chunk.times),
-            columns: chunk.columns.iter().filter_map(narrow).collect(),
+            fields: chunk.columns.iter().filter_map(narrow).collect(),
             order: chunk.order,
             bounds: chunk.bounds,
         }
     }
 
-    pub(super) fn row_count(&self) -> usize {
+    /// Number of rows.
+    pub(crate) fn row_count(&self) -> usize {
         self.row_count
+    }
+
+    /// How the times are ordered.
+    pub(crate) fn order(&self) -> TimeOrder {
+        self.order
+    }
+
+    /// First and last time.
+    pub(crate) fn bounds(&self) -> TimeRange {
+        self.bounds
     }
 
     /// Bytes of memory, about.
     pub(super) fn byte_len(&self) -> usize {
-        let columns = self.columns.iter().map(|(_, column)| size_of::<(ColumnId, NarrowColumn)>() + column.byte_len());
-        size_of::<Self>() + self.times.byte_len() + columns.sum::<usize>()
+        // As if statistics were there: nobody counts again when they come.
+        let field_bytes = size_of::<NarrowField>() + size_of::<ZoneMap>();
+        let fields = self.fields.iter().map(|field| field_bytes + field.column.byte_len());
+        size_of::<Self>() + self.times.byte_len() + fields.sum::<usize>()
     }
 
     /// The first `rows` rows, with all fields or those given.
-    pub(super) fn widen(&self, rows: usize, fields: Option<&[ColumnId]>) -> Arc<RowChunk> {
+    pub(crate) fn widen(&self, rows: usize, fields: Option<&[ColumnId]>) -> Arc<RowChunk> {
         let mut times = Vec::with_capacity(rows);
         self.times.append_to(0..rows, &mut times, |time| time);
-        let wanted = self.columns.iter().filter(|(id, _)| fields.is_none_or(|fields| fields.contains(id)));
-        let columns = wanted.map(|(id, narrow)| {
-            let mut column = ColumnBuffer::new(narrow.field_type());
-            column.reserve(rows);
-            narrow.append_to(0..rows, &mut column);
-            (*id, column.finish())
-        });
-        Arc::new(RowChunk { times: times.into(), columns: columns.collect(), order: self.order, bounds: self.bounds })
+        let wanted = self.fields.iter().filter(|field| fields.is_none_or(|fields| fields.contains(&field.id)));
+        let columns = wanted.map(|field| (field.id, field.column.array(0..rows))).collect();
+        let (order, bounds) = (self.order, self.bounds);
+        Arc::new(RowChunk { times: times.into(), columns, order, bounds, zones: LazyZones::default() })
+    }
+
+    /// The time of a row.
+    pub(crate) fn time(&self, row: usize) -> i64 {
+        self.times.get(row)
+    }
+
+    /// How many of the first `rows` rows, which are in the order of time, satisfy a condition that no later one does.
+    pub(crate) fn partition_times(&self, rows: usize, is_before: impl Fn(i64) -> bool) -> usize {
+        let (mut low, mut high) = (0, rows);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if is_before(self.times.get(middle)) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// The distance of two times that follow each other, when it is positive and the same everywhere.
+    pub(crate) fn time_step(&self) -> Option<i64> {
+        self.times.step().filter(|step| *step > 0 && self.order == TimeOrder::StrictlyIncreasing)
+    }
+
+    /// Writes the times of rows to the front of `out`.
+    pub(crate) fn write_times(&self, rows: Range<usize>, out: &mut [i64]) {
+        self.times.write_to(rows, out, |time| time);
+    }
+
+    /// A field, when any row has it.
+    pub(crate) fn field(&self, id: ColumnId) -> Option<&NarrowField> {
+        self.fields.iter().find(|field| field.id == id)
+    }
+
+    /// Statistics of a field over all rows; `None` when no row has it.
+    pub(crate) fn zone(&self, id: ColumnId) -> Option<ZoneMap> {
+        let field = self.field(id)?;
+        Some(**field.zone.get_or_init(|| Box::new(field.column.zone(self.row_count))))
+    }
+}
+
+/// See [`NarrowColumn`].
+impl NarrowField {
+    pub(crate) fn write_integers(&self, rows: Range<usize>, out: &mut [i64]) {
+        self.column.write_integers(rows, out);
+    }
+
+    pub(crate) fn write_floats(&self, rows: Range<usize>, out: &mut [f64]) {
+        self.column.write_floats(rows, out);
+    }
+
+    pub(crate) fn validity(&self, rows: Range<usize>) -> Validity {
+        self.column.validity(rows)
+    }
+
+    pub(crate) fn sum_parts(&self, offset: usize, cuts: &[usize], sums: &mut [i128]) -> Option<()> {
+        self.column.sum_parts(offset, cuts, sums)
+    }
+
+    pub(crate) fn integer(&self, row: usize) -> Option<i64> {
+        self.column.integer(row)
+    }
+
+    pub(crate) fn float(&self, row: usize) -> Option<f64> {
+        self.column.float(row)
+    }
+
+    pub(crate) fn array(&self, rows: Range<usize>) -> ArrayRef {
+        self.column.array(rows)
     }
 }

@@ -5,23 +5,24 @@ use std::ops::Range;
 use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, StringArray};
 use arrow_buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 
+use super::chunk::validity_of;
 use super::column_buffer::{ColumnBuffer, TypedArray};
 use super::narrow::{NarrowIntegers, is_compact};
-use crate::encoding::{as_decimals, power_of_ten};
+use crate::encoding::{VECTOR_LEN, Validity, ZoneMap, as_decimals, power_of_ten};
 use crate::types::FieldType;
 
-/// A field column of a batch.
+/// A field column of a batch. What is large and rare is boxed: a chunk of few rows has as many columns as a large one.
 #[derive(Debug)]
 pub(super) enum NarrowColumn {
-    I64(NarrowIntegers, Option<NullBuffer>),
+    I64(NarrowIntegers, Option<Box<NullBuffer>>),
     /// The bits of unsigned integers.
-    U64(NarrowIntegers, Option<NullBuffer>),
+    U64(NarrowIntegers, Option<Box<NullBuffer>>),
     /// Integers that were divided by a power of ten.
-    Decimals(NarrowIntegers, f64, Option<NullBuffer>),
-    F64(Float64Array),
-    Bool(BooleanArray),
-    String(StringArray),
-    Binary(BinaryArray),
+    Decimals(NarrowIntegers, f64, Option<Box<NullBuffer>>),
+    F64(Box<Float64Array>),
+    Bool(Box<BooleanArray>),
+    String(Box<StringArray>),
+    Binary(Box<BinaryArray>),
 }
 
 impl NarrowColumn {
@@ -39,10 +40,10 @@ impl NarrowColumn {
 
     fn of(array: TypedArray<'_>) -> Self {
         match array {
-            TypedArray::F64(array) => Self::F64(array.clone()),
-            TypedArray::Bool(array) => Self::Bool(array.clone()),
-            TypedArray::String(array) => Self::String(array.clone()),
-            TypedArray::Binary(array) => Self::Binary(array.clone()),
+            TypedArray::F64(array) => Self::F64(Box::new(array.clone())),
+            TypedArray::Bool(array) => Self::Bool(Box::new(array.clone())),
+            TypedArray::String(array) => Self::String(Box::new(array.clone())),
+            TypedArray::Binary(array) => Self::Binary(Box::new(array.clone())),
             integers @ (TypedArray::I64(_) | TypedArray::U64(_)) => Self::new(integers),
         }
     }
@@ -60,7 +61,7 @@ impl NarrowColumn {
 
     /// Bytes of memory.
     pub(super) fn byte_len(&self) -> usize {
-        let null_bytes = |nulls: &Option<NullBuffer>| nulls.as_ref().map_or(0, |nulls| nulls.len().div_ceil(8));
+        let null_bytes = |nulls: &Option<Box<NullBuffer>>| nulls.as_ref().map_or(0, |nulls| nulls.len().div_ceil(8));
         match self {
             Self::I64(integers, nulls) | Self::U64(integers, nulls) | Self::Decimals(integers, _, nulls) => {
                 integers.byte_len() + null_bytes(nulls)
@@ -77,16 +78,16 @@ impl NarrowColumn {
         let byte_len = 8 * rows.len();
         match (self, column) {
             (Self::I64(integers, nulls), ColumnBuffer::I64(column)) => {
-                column.extend(nulls.as_ref(), &rows, |out| integers.append_to(rows.clone(), out, |value| value));
+                column.extend(nulls.as_deref(), &rows, |out| integers.append_to(rows.clone(), out, |value| value));
                 byte_len
             }
             (Self::U64(integers, nulls), ColumnBuffer::U64(column)) => {
-                column.extend(nulls.as_ref(), &rows, |out| integers.append_to(rows.clone(), out, i64::cast_unsigned));
+                column.extend(nulls.as_deref(), &rows, |out| integers.append_to(rows.clone(), out, i64::cast_unsigned));
                 byte_len
             }
             (Self::Decimals(integers, power, nulls), ColumnBuffer::F64(column)) => {
                 let float = |integer: i64| integer as f64 / power;
-                column.extend(nulls.as_ref(), &rows, |out| integers.append_to(rows.clone(), out, float));
+                column.extend(nulls.as_deref(), &rows, |out| integers.append_to(rows.clone(), out, float));
                 byte_len
             }
             (Self::F64(array), column) => column.append(TypedArray::F64(array), rows),
@@ -94,6 +95,105 @@ impl NarrowColumn {
             (Self::String(array), column) => column.append(TypedArray::String(array), rows),
             (Self::Binary(array), column) => column.append(TypedArray::Binary(array), rows),
             (_, column) => column.append_nulls(rows.len()),
+        }
+    }
+}
+
+/// How readers get at the values of a chunk of at most a vector of rows, without widening all of it.
+impl NarrowColumn {
+    /// Writes integers in the order of `i64` (unsigned ones with the top bit flipped, booleans as 0 and 1) to the front of
+    /// `out`; nothing for other types.
+    pub(super) fn write_integers(&self, rows: Range<usize>, out: &mut [i64]) {
+        match self {
+            Self::I64(integers, _) => integers.write_to(rows, out, |value| value),
+            Self::U64(integers, _) => integers.write_to(rows, out, |value| value ^ i64::MIN),
+            Self::Bool(array) => {
+                let values = array.values();
+                out.iter_mut().zip(rows).for_each(|(out, row)| *out = i64::from(values.value(row)));
+            }
+            Self::Decimals(..) | Self::F64(_) | Self::String(_) | Self::Binary(_) => {}
+        }
+    }
+
+    /// Writes floats to the front of `out`; nothing for other types.
+    pub(super) fn write_floats(&self, rows: Range<usize>, out: &mut [f64]) {
+        match self {
+            Self::Decimals(integers, power, _) => integers.write_to(rows, out, |integer| integer as f64 / power),
+            Self::F64(array) => out[..rows.len()].copy_from_slice(&array.values()[rows]),
+            Self::I64(..) | Self::U64(..) | Self::Bool(_) | Self::String(_) | Self::Binary(_) => {}
+        }
+    }
+
+    /// Which rows are not NULL.
+    pub(super) fn validity(&self, rows: Range<usize>) -> Validity {
+        validity_of(self.nulls(), rows.start, rows.len())
+    }
+
+    /// Sums of integers without NULLs between each of `cuts` (rows from `offset` on) and the next one; `None` when the
+    /// values have to be looked at.
+    pub(super) fn sum_parts(&self, offset: usize, cuts: &[usize], sums: &mut [i128]) -> Option<()> {
+        match self {
+            Self::I64(integers, None) => {
+                integers.sum_parts(offset, cuts, sums);
+                Some(())
+            }
+            _ => None,
+        }
+    }
+
+    /// Statistics of the first `len` rows, which are all.
+    pub(super) fn zone(&self, len: usize) -> ZoneMap {
+        let validity = self.validity(0..len);
+        match self {
+            Self::I64(..) | Self::U64(..) | Self::Bool(_) => {
+                let mut values = [0; VECTOR_LEN];
+                self.write_integers(0..len, &mut values);
+                ZoneMap::of_integers(&values[..len], &validity)
+            }
+            Self::Decimals(..) | Self::F64(_) => {
+                let mut values = [0.0; VECTOR_LEN];
+                self.write_floats(0..len, &mut values);
+                ZoneMap::of_floats(&values[..len], &validity)
+            }
+            Self::String(_) | Self::Binary(_) => ZoneMap::of_nulls(self.nulls().map_or(0, NullBuffer::null_count), len),
+        }
+    }
+
+    /// A row of an integer field; `None` when it is NULL or of another type.
+    pub(super) fn integer(&self, row: usize) -> Option<i64> {
+        let value = match self {
+            Self::I64(integers, _) => integers.get(row),
+            Self::U64(integers, _) => integers.get(row) ^ i64::MIN,
+            _ => return None,
+        };
+        self.nulls().is_none_or(|nulls| nulls.is_valid(row)).then_some(value)
+    }
+
+    /// A row of a float field; `None` when it is NULL or of another type.
+    pub(super) fn float(&self, row: usize) -> Option<f64> {
+        let value = match self {
+            Self::Decimals(integers, power, _) => integers.get(row) as f64 / power,
+            Self::F64(array) => array.value(row),
+            _ => return None,
+        };
+        self.nulls().is_none_or(|nulls| nulls.is_valid(row)).then_some(value)
+    }
+
+    /// Rows as an array.
+    pub(super) fn array(&self, rows: Range<usize>) -> ArrayRef {
+        let mut column = ColumnBuffer::new(self.field_type());
+        column.reserve(rows.len());
+        self.append_to(rows, &mut column);
+        column.finish()
+    }
+
+    fn nulls(&self) -> Option<&NullBuffer> {
+        match self {
+            Self::I64(_, nulls) | Self::U64(_, nulls) | Self::Decimals(_, _, nulls) => nulls.as_deref(),
+            Self::F64(array) => array.nulls(),
+            Self::Bool(array) => array.nulls(),
+            Self::String(array) => array.nulls(),
+            Self::Binary(array) => array.nulls(),
         }
     }
 }
@@ -106,9 +206,9 @@ fn decimals_of(floats: &Float64Array) -> Option<NarrowColumn> {
 }
 
 /// The nulls of an array, copied: they may be a slice of something large.
-fn nulls_of(array: &dyn Array) -> Option<NullBuffer> {
+fn nulls_of(array: &dyn Array) -> Option<Box<NullBuffer>> {
     let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0)?;
-    Some(NullBuffer::new(BooleanBuffer::collect_bool(nulls.len(), |row| nulls.is_valid(row))))
+    Some(Box::new(NullBuffer::new(BooleanBuffer::collect_bool(nulls.len(), |row| nulls.is_valid(row)))))
 }
 
 /// Gives an array, or a copy of it when it is a slice, which would keep the whole of what it was cut from.
@@ -215,7 +315,7 @@ mod tests {
             let NarrowColumn::F64(kept) = NarrowColumn::new(TypedArray::new(&array).unwrap()) else {
                 panic!("a column of doubles")
             };
-            assert_eq!(&kept as &dyn Array, array.as_ref());
+            assert_eq!(&*kept as &dyn Array, array.as_ref());
             assert_eq!(kept.values().as_ptr() != array.as_primitive::<Float64Type>().values().as_ptr(), is_copied);
         }
     }

@@ -38,8 +38,8 @@ pub(crate) struct Account {
     bytes: AtomicU64,
     /// Of these, batches that are whole.
     batches: AtomicU64,
-    /// Of these, what readers copied from batches.
-    copies: AtomicU64,
+    /// Of these, what readers copied from batches to chunks that grow.
+    growing: AtomicU64,
 }
 
 /// A batch that its series share.
@@ -83,19 +83,29 @@ impl Account {
         self.bytes.fetch_add(byte_len, Ordering::Relaxed);
     }
 
-    /// Counts bytes that were copied from batches and stay, in place of `before` bytes of such copies.
-    pub(super) fn replace_copy(&self, before: usize, after: usize) {
+    /// Counts bytes in place of `before` bytes.
+    pub(super) fn replace(&self, before: usize, after: usize) {
         // Wrapping, as differences of either sign: what is taken off was added before.
-        let change = (after as u64).wrapping_sub(before as u64);
-        self.bytes.fetch_add(change, Ordering::Relaxed);
-        self.copies.fetch_add(change, Ordering::Relaxed);
+        self.bytes.fetch_add((after as u64).wrapping_sub(before as u64), Ordering::Relaxed);
     }
 
-    /// Whether readers may keep what they copy. Their copies may take twice what the batches do and no more: few rows of
-    /// each of many series, which are narrow in batches and not in a growing chunk, would fill the memory.
+    /// Counts bytes that were copied from batches to a growing chunk.
+    pub(super) fn add_growing(&self, byte_len: usize) {
+        self.bytes.fetch_add(byte_len as u64, Ordering::Relaxed);
+        self.growing.fetch_add(byte_len as u64, Ordering::Relaxed);
+    }
+
+    /// Takes note that `growing` bytes of copies became a chunk that does not grow, which counts apart.
+    pub(super) fn take_growing(&self, growing: usize) {
+        self.bytes.fetch_sub(growing as u64, Ordering::Relaxed);
+        self.growing.fetch_sub(growing as u64, Ordering::Relaxed);
+    }
+
+    /// Whether readers may keep copies that grow. These may take twice what the batches do and no more: few rows of each of
+    /// many series, which are narrow in batches and not in a growing chunk, would fill the memory.
     pub(super) fn has_room_for_copies(&self) -> bool {
         // Chunks of few rows take somewhat more than the batches that go when the last series has its copy.
-        self.copies.load(Ordering::Relaxed) <= 2 * self.batches.load(Ordering::Relaxed)
+        self.growing.load(Ordering::Relaxed) <= 2 * self.batches.load(Ordering::Relaxed)
     }
 }
 

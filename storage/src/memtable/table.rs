@@ -13,6 +13,7 @@ use hashbrown::{Equivalent, HashMap};
 use parking_lot::Mutex;
 
 use super::column_buffer::TypedArray;
+use super::directory::MemoryDirectory;
 use super::series_buffer::SeriesBuffer;
 use super::shared_batch::{Account, SharedBatch, is_worth_sharing};
 use crate::types::{ColumnId, CommitSeq, SeriesBatch, SeriesKey, TableId};
@@ -43,12 +44,21 @@ impl Equivalent<MemtableKey> for KeyRef<'_> {
 /// The buffers of the series of a batch, `None` for those that the memtable does not have yet.
 pub(crate) type FoundSeries = Vec<Option<Arc<SeriesBuffer>>>;
 
+/// Finds a series by hash instead of by a walk down the skip list.
+#[derive(Debug, Default)]
+struct Lookup {
+    series: HashMap<MemtableKey, Arc<SeriesBuffer>>,
+    /// Number of series of each table.
+    counts: HashMap<TableId, usize>,
+}
+
 /// Rows since the last flush.
 #[derive(Debug, Default)]
 pub(crate) struct Memtable {
     series: SkipMap<MemtableKey, Arc<SeriesBuffer>>,
-    /// Finds a series by hash instead of by a walk down the skip list.
-    lookup: Mutex<HashMap<MemtableKey, Arc<SeriesBuffer>>>,
+    lookup: Mutex<Lookup>,
+    /// Of the tables that were queried.
+    directories: Mutex<HashMap<TableId, Arc<MemoryDirectory>>>,
     /// Shared with the batches that stay whole, whose bytes go with them.
     account: Arc<Account>,
     rows: AtomicU64,
@@ -58,7 +68,7 @@ impl Memtable {
     /// Finds the series of a batch. A series that is found stays.
     pub(crate) fn find(&self, batch: &SeriesBatch) -> FoundSeries {
         let lookup = self.lookup.lock();
-        let find = |series| lookup.get(&KeyRef { table: batch.table, series }).cloned();
+        let find = |series| lookup.series.get(&KeyRef { table: batch.table, series }).cloned();
         batch.series.iter().map(|group| find(&group.key)).collect()
     }
 
@@ -89,13 +99,14 @@ impl Memtable {
 
     fn find_or_add(&self, table: TableId, series: &SeriesKey) -> Arc<SeriesBuffer> {
         let mut lookup = self.lookup.lock();
-        if let Some(buffer) = lookup.get(&KeyRef { table, series }) {
+        if let Some(buffer) = lookup.series.get(&KeyRef { table, series }) {
             return Arc::clone(buffer);
         }
         let key = MemtableKey { table, series: series.clone() };
         let buffer = Arc::new(SeriesBuffer::default());
         self.series.insert(key.clone(), Arc::clone(&buffer));
-        lookup.insert(key, Arc::clone(&buffer));
+        lookup.series.insert(key, Arc::clone(&buffer));
+        *lookup.counts.entry(table).or_default() += 1;
         self.account.add((SERIES_OVERHEAD_BYTES + 2 * series.as_bytes().len()) as u64);
         buffer
     }
@@ -108,6 +119,29 @@ impl Memtable {
     /// Rows, before duplicates are resolved.
     pub(crate) fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
+    }
+
+    /// The series of a table, sorted: at least those of every commit that was applied before the call.
+    pub(crate) fn directory(&self, table: TableId) -> Arc<MemoryDirectory> {
+        let count = self.lookup.lock().counts.get(&table).copied().unwrap_or(0);
+        if count == 0 {
+            return Arc::default();
+        }
+        if let Some(known) = self.directories.lock().get(&table)
+            && known.is_of(count)
+        {
+            return Arc::clone(known);
+        }
+        // Series that come during the walk may be in it; the next query sees another count and walks again.
+        let built = Arc::new(MemoryDirectory::new(self.series_with_prefix(table, &[]), count));
+        let replaced = self.directories.lock().insert(table, Arc::clone(&built));
+        self.account.replace(replaced.map_or(0, |replaced| replaced.byte_len()), built.byte_len());
+        built
+    }
+
+    /// The series of a table whose key starts with `prefix`, sorted.
+    pub(crate) fn directory_of_prefix(&self, table: TableId, prefix: &[u8]) -> Arc<MemoryDirectory> {
+        Arc::new(MemoryDirectory::new(self.series_with_prefix(table, prefix), 0))
     }
 
     /// The series of a table whose key starts with `prefix`, in key order.

@@ -36,6 +36,11 @@ impl TagDictionary {
         self.offsets().len() - 1
     }
 
+    /// Bytes of all values together.
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether the tag is NULL in every series.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -10,7 +10,7 @@ use super::scratch::{ScanScratch, VectorKey};
 use super::widen::decode_as;
 use crate::encoding::{PARTS_MAX, VECTOR_LEN, Validity, ZoneMap, sum_parts_i64};
 use crate::error::{Error, Result};
-use crate::memtable::RowChunk;
+use crate::memtable::{NarrowChunk, RowChunk, validity_of};
 use crate::segment::{Section, SectionColumn};
 use crate::types::{FieldColumn, FieldType, TimeRange};
 
@@ -65,6 +65,11 @@ pub(super) enum BlockSource<'a> {
     Chunk {
         chunk: &'a RowChunk,
     },
+    /// Rows in memory that are widened as they are asked for.
+    Narrow {
+        key: VectorKey,
+        chunk: &'a NarrowChunk,
+    },
 }
 
 /// Up to [`VECTOR_LEN`] rows of one series in time order, with no duplicates left unless the table keeps them.
@@ -89,12 +94,16 @@ impl Block<'_> {
 
     /// Whether the rows stand in vectors that no other series shares: once decoded, they serve this series alone.
     pub fn has_own_vectors(&self) -> bool {
-        matches!(self.source, BlockSource::Section { own: true, .. })
+        matches!(self.source, BlockSource::Section { own: true, .. } | BlockSource::Narrow { .. })
     }
 
-    /// Whether the rows are a whole vector, of which [`Block::zone`] may know enough.
+    /// Whether the rows are a whole vector or chunk, of which [`Block::zone`] may know enough.
     pub fn is_whole_vector(&self) -> bool {
-        matches!(self.source, BlockSource::Section { whole: true, .. })
+        match &self.source {
+            BlockSource::Section { whole, .. } => *whole,
+            BlockSource::Chunk { chunk } => self.len == chunk.times.len(),
+            BlockSource::Narrow { chunk, .. } => self.len == chunk.row_count(),
+        }
     }
 
     /// Gets the vectors of all fields on their way to the processor: for a reader that is going to look at the values of
@@ -122,6 +131,14 @@ impl Block<'_> {
                 Ok(BlockTimes::Slice(&self.scratch.times.load(*key, section)?[rows]))
             }
             BlockSource::Chunk { chunk } => Ok(BlockTimes::Slice(&chunk.times[rows])),
+            BlockSource::Narrow { key, chunk } => match chunk.time_step() {
+                Some(step_ns) => Ok(BlockTimes::Regular { start_ns: chunk.time(self.offset), step_ns }),
+                None => {
+                    let len = rows.len();
+                    let times = self.scratch.times.load_memory(*key, |out| chunk.write_times(rows, out));
+                    Ok(BlockTimes::Slice(&times[..len]))
+                }
+            },
         }
     }
 
@@ -137,17 +154,15 @@ impl Block<'_> {
 
     /// Statistics of a field over exactly the rows of this block, when they are known without decoding.
     pub fn zone(&self, field: usize) -> Option<ZoneMap> {
-        match &self.source {
-            BlockSource::Section { key, columns, whole: true, .. } => self.zone_of(columns[field]?, key.vector, field),
-            _ => None,
-        }
+        if self.is_whole_vector() { self.zone_bound(field) } else { None }
     }
 
     /// Statistics of a field over rows that include those of this block, for skipping.
     pub fn zone_bound(&self, field: usize) -> Option<ZoneMap> {
         match &self.source {
             BlockSource::Section { key, columns, .. } => self.zone_of(columns[field]?, key.vector, field),
-            BlockSource::Chunk { .. } => None,
+            BlockSource::Chunk { chunk } => chunk.zone(self.fields[field].id),
+            BlockSource::Narrow { chunk, .. } => chunk.zone(self.fields[field].id),
         }
     }
 
@@ -171,7 +186,11 @@ impl Block<'_> {
             },
             BlockSource::Chunk { chunk } => Ok(match chunk.column(self.fields[field].id) {
                 None => Validity::AllNull,
-                Some(array) => array_validity(array.as_ref(), self.offset, self.len),
+                Some(array) => validity_of(array.nulls(), self.offset, self.len),
+            }),
+            BlockSource::Narrow { chunk, .. } => Ok(match chunk.field(self.fields[field].id) {
+                None => Validity::AllNull,
+                Some(column) => column.validity(self.offset..self.offset + self.len),
             }),
         }
     }
@@ -231,6 +250,14 @@ impl Block<'_> {
                     }
                 }
             }
+            BlockSource::Narrow { key, chunk } => {
+                let scratch = &mut self.scratch.fields[field];
+                let Some(column) = chunk.field(self.fields[field].id) else {
+                    return Ok(&scratch.i64_buffer()[..self.len]);
+                };
+                scratch.load_i64_memory(*key, |out| column.write_integers(rows, out));
+                Ok(&scratch.i64s()[..self.len])
+            }
         }
     }
 
@@ -241,7 +268,14 @@ impl Block<'_> {
     /// # Errors
     /// `Corruption` when the vector is damaged.
     pub fn packed_sums(&self, field: usize, cuts: &[usize], sums: &mut [i128]) -> Result<Option<()>> {
-        let BlockSource::Section { key, columns, .. } = &self.source else { return Ok(None) };
+        let (key, columns) = match &self.source {
+            BlockSource::Section { key, columns, .. } => (key, columns),
+            BlockSource::Narrow { chunk, .. } => {
+                let column = chunk.field(self.fields[field].id);
+                return Ok(column.and_then(|column| column.sum_parts(self.offset, cuts, sums)));
+            }
+            BlockSource::Chunk { .. } => return Ok(None),
+        };
         let Some(column) = columns[field] else { return Ok(None) };
         let field_type = self.fields[field].field_type;
         let is_stored_so = column.field_type() == field_type && matches!(field_type, FieldType::I64 | FieldType::U64);
@@ -279,6 +313,14 @@ impl Block<'_> {
                 Some(array) => Ok(&array.as_primitive::<Float64Type>().values()[rows]),
                 None => Ok(&self.scratch.fields[field].f64_buffer()[..self.len]),
             },
+            BlockSource::Narrow { key, chunk } => {
+                let scratch = &mut self.scratch.fields[field];
+                let Some(column) = chunk.field(self.fields[field].id) else {
+                    return Ok(&scratch.f64_buffer()[..self.len]);
+                };
+                scratch.load_f64_memory(*key, |out| column.write_floats(rows, out));
+                Ok(&scratch.f64s()[..self.len])
+            }
         }
     }
 
@@ -301,6 +343,9 @@ impl Block<'_> {
                 Some(array) => array.slice(self.offset, self.len),
                 None => null(),
             }),
+            BlockSource::Narrow { chunk, .. } => {
+                Ok(chunk.field(self.fields[field].id).map_or_else(null, |column| column.array(rows)))
+            }
         }
     }
 
@@ -338,19 +383,6 @@ fn cut(validity: Validity, offset: usize, len: usize) -> Validity {
         *word = if bit_shift == 0 { low } else { low >> bit_shift | high << (64 - bit_shift) };
     }
     Validity::Mask(out)
-}
-
-fn array_validity(array: &dyn Array, offset: usize, len: usize) -> Validity {
-    match array.nulls() {
-        None => Validity::AllValid,
-        Some(nulls) => {
-            let mut words = [0; VECTOR_LEN / 64];
-            for (word, bits) in words.iter_mut().zip(nulls.inner().slice(offset, len).bit_chunks().iter_padded()) {
-                *word = bits;
-            }
-            Validity::Mask(words)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -50,13 +50,4 @@ impl TagFilter {
     pub fn all() -> Self {
         Self::default()
     }
-
-    /// Whether a series with these tag values matches.
-    pub(crate) fn accepts(&self, tags: &[Option<Vec<u8>>]) -> bool {
-        self.terms.iter().all(|term| {
-            // Tags are validated as UTF-8 when rows are grouped; a value that is not matches like NULL.
-            let value = tags.get(term.tag).and_then(|tag| tag.as_deref()).and_then(|tag| std::str::from_utf8(tag).ok());
-            (term.accept)(value)
-        })
-    }
 }

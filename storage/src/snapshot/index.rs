@@ -3,8 +3,8 @@
 //! Built once per set of sections, at the first query after a flush, and shared by every snapshot of that set. Tag
 //! dictionaries of the sections are merged in order, so comparing two series is comparing their codes.
 //!
-//! It counts against no budget: 12 bytes per series, 4 per tag and the distinct values stay as long as the set of sections,
-//! and building takes as much again. Compactions, which look at a table once, merge it part by part instead.
+//! 12 bytes per series, 4 per tag and the distinct values stay as long as the set of sections, and building takes as much
+//! again: it draws on a part of the memory budget. Compactions, which look at a table once, merge it part by part instead.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use arrow_array::StringArray;
 
+use super::directory_budget::DirectoryBytes;
 use super::filter::{TagFilter, TagTerm};
 use crate::segment::{Section, TagCodes, TagDictionary};
 use crate::types::{ColumnId, SeriesKey, TableSchema};
@@ -71,13 +72,46 @@ pub(crate) struct SeriesIndex {
     /// Where the sources of a series start; one more entry than series.
     source_starts: Vec<u32>,
     sources: Vec<SectionSeries>,
+    /// What it counts; `None` for a part that lives for a moment.
+    bytes: Option<DirectoryBytes>,
 }
 
 impl SeriesIndex {
-    /// Merges the directories of `sections`, for the tags of `schema`.
-    pub(crate) fn build(schema: &TableSchema, sections: &[Arc<Section>]) -> Self {
+    /// Merges the directories of `sections`, for the tags of `schema`; `bytes` were taken for building it.
+    pub(super) fn build(schema: &TableSchema, sections: &[Arc<Section>], mut bytes: DirectoryBytes) -> Self {
         let all: Vec<_> = sections.iter().map(|section| 0..section.series_count()).collect();
-        Self::of_parts(schema, sections, &all)
+        let mut index = Self::of_parts(schema, sections, &all);
+        bytes.shrink_to(index.byte_len());
+        index.bytes = Some(bytes);
+        index
+    }
+
+    /// The most that building it from `sections` takes.
+    pub(super) fn building_bytes(schema: &TableSchema, sections: &[Arc<Section>]) -> u64 {
+        // A value in a set of references, in a list of them, and its number.
+        const VALUE_BYTES: usize = 64;
+        let series: usize = sections.iter().map(|section| section.series_count()).sum();
+        let (mut texts, mut values_max) = (0, 0);
+        for tag in &schema.tags {
+            let dictionaries = || sections.iter().filter_map(|section| section.tag_values(tag.id));
+            let values: usize = dictionaries().map(TagDictionary::len).sum();
+            // Buffers of text double as they grow.
+            texts += 4 * values + 2 * dictionaries().map(TagDictionary::byte_len).sum::<usize>() + 1024;
+            values_max = values_max.max(values);
+        }
+        let tags = schema.tags.len();
+        // Kept: sources, their starts, and codes. Beside them codes per section and what the sort takes.
+        let kept = size_of::<Self>() + (8 + 4 + 4 * tags) * (series + 1) + size_of::<MergedTag>() * tags;
+        (kept + texts + (4 + 4 * tags) * series + VALUE_BYTES * values_max) as u64
+    }
+
+    fn byte_len(&self) -> u64 {
+        use arrow_array::Array;
+        let tag =
+            |tag: &MergedTag| 4 * tag.codes.capacity() + size_of::<MergedTag>() + tag.values.get_buffer_memory_size();
+        let tags = self.tags.iter().map(tag).sum::<usize>();
+        let sources = self.sources.capacity() * size_of::<SectionSeries>();
+        (size_of::<Self>() + tags + 4 * self.source_starts.capacity() + sources) as u64
     }
 
     /// Merges a part of the directory of each section: its series `parts`. Memory is taken for these alone.
@@ -130,7 +164,7 @@ impl SeriesIndex {
         for source in &mut order {
             source.series += parts[source.section as usize].start as u32;
         }
-        Self { tags, source_starts, sources: order }
+        Self { tags, source_starts, sources: order, bytes: None }
     }
 
     /// Number of series.

@@ -2,7 +2,8 @@
 //!
 //! The directory says where the last row of a series stands, so it takes no scan to find it when one section alone has
 //! rows of its time. Its values are the last ones of rollups, a vector of which serves dozens of series, or single places
-//! of vectors. Rows in memory, sources that end at the same time and deletes of the row are left to a scan.
+//! of vectors. Memory knows the newest row of a series too, as long as it is the only one of its time. Sources that end at
+//! the same time and deletes of the row are left to a scan.
 //!
 //! Invariant: a row that is found is the one that a scan of its series serves last, and its only one of that time.
 
@@ -21,8 +22,9 @@ use super::table::DamagePolicy;
 use super::widen::decode_as;
 use crate::encoding::VECTOR_LEN;
 use crate::error::{Error, Result};
+use crate::memtable::SeriesBuffer;
 use crate::segment::{FieldRollups, FieldStatistic, Section, SectionColumn, SeriesEntry};
-use crate::types::{Dedup, FieldColumn, FieldType, TimeRange};
+use crate::types::{ColumnId, Dedup, FieldColumn, FieldType, TimeRange};
 
 /// Where last values may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,17 +47,44 @@ const ROWS_AHEAD: usize = 4;
 pub struct LastRows<'a> {
     set: &'a SeriesSet,
     fields: Vec<FieldColumn>,
-    rows: Vec<StoredRow>,
+    rows: Vec<FoundRow>,
     series: Vec<u32>,
     times: Vec<i64>,
     others: Vec<usize>,
-    /// Vector and place in it of each row; empty until a value is read there.
+    /// Vector and place in it of each row, nothing of those in memory; empty until a value is read there.
     places: Vec<(usize, usize)>,
     scratch: RollupScratch,
     counters: ScanCounters,
 }
 
 /// Where a row stands.
+#[derive(Debug, Clone, Copy)]
+enum FoundRow {
+    Stored(StoredRow),
+    Memory(MemoryRow),
+}
+
+impl FoundRow {
+    fn stored(&self) -> Option<StoredRow> {
+        match self {
+            Self::Stored(row) => Some(*row),
+            Self::Memory(_) => None,
+        }
+    }
+}
+
+/// A row in a memtable.
+#[derive(Debug, Clone, Copy)]
+struct MemoryRow {
+    /// Position of the series in the set.
+    series: u32,
+    /// Position of the memtable among its memory sources.
+    source: u32,
+    /// Counted in commit order.
+    row: usize,
+}
+
+/// A row in a section.
 #[derive(Debug, Clone, Copy)]
 struct StoredRow {
     section: usize,
@@ -183,8 +212,9 @@ impl<'a> LastRows<'a> {
     fn choose_rollups(&mut self) {
         let sections = self.set.sections();
         let mut row_counts = vec![0; sections.len()];
-        self.rows.iter().for_each(|row| row_counts[row.section] += 1);
+        self.rows.iter().filter_map(FoundRow::stored).for_each(|row| row_counts[row.section] += 1);
         for row in &mut self.rows {
+            let FoundRow::Stored(row) = row else { continue };
             let Some(rollups) = sections[row.section].rollups() else { continue };
             let vectors = (rollups.row_count() as usize).div_ceil(VECTOR_LEN);
             if row_counts[row.section] >= vectors * ROWS_PER_ROLLUP_VECTOR_MIN {
@@ -192,7 +222,8 @@ impl<'a> LastRows<'a> {
                 row.rollup_row = rollups.rows_of(row.series).last();
             }
         }
-        self.counters.rollups = self.rows.iter().filter(|row| row.rollup_row.is_some()).count() as u64;
+        let rollup_rows = self.rows.iter().filter_map(FoundRow::stored).filter_map(|row| row.rollup_row);
+        self.counters.rollups = rollup_rows.count() as u64;
     }
 
     /// Per section where it has a field.
@@ -210,26 +241,35 @@ impl<'a> LastRows<'a> {
     }
 
     fn integers(&mut self, field: usize, places: &[FieldPlace<'_>]) -> Result<(Vec<i64>, Option<NullBuffer>)> {
-        self.numbers(field, places, RollupScratch::integers, SectionColumn::value_i64)
+        self.numbers(field, places, RollupScratch::integers, SectionColumn::value_i64, SeriesBuffer::integer)
     }
 
     fn floats(&mut self, field: usize, places: &[FieldPlace<'_>]) -> Result<(Vec<f64>, Option<NullBuffer>)> {
-        self.numbers(field, places, RollupScratch::floats, SectionColumn::value_f64)
+        self.numbers(field, places, RollupScratch::floats, SectionColumn::value_f64, SeriesBuffer::float)
     }
 
     /// The values of a field of numbers: `states` gives them from a vector of rollups that was loaded, `value` from a place
-    /// in a vector of the column.
+    /// in a vector of the column, `in_memory` from a row in memory.
     fn numbers<T: Copy + Default>(
         &mut self,
         field: usize,
         places: &[FieldPlace<'_>],
         states: impl Fn(&RollupScratch, usize, FieldStatistic, RollupVector) -> &[T],
         value: impl Fn(&SectionColumn, usize, usize) -> Result<Option<T>>,
+        in_memory: impl Fn(&SeriesBuffer, usize, ColumnId) -> Option<T>,
     ) -> Result<(Vec<T>, Option<NullBuffer>)> {
         let mut values = Vec::with_capacity(self.rows.len());
         let mut nulls = NullBufferBuilder::new(self.rows.len());
         for index in 0..self.rows.len() {
-            let row = self.rows[index];
+            let row = match self.rows[index] {
+                FoundRow::Stored(row) => row,
+                FoundRow::Memory(row) => {
+                    let found = in_memory(self.buffer(row), row.row, self.fields[field].id);
+                    values.push(found.unwrap_or_default());
+                    nulls.append(found.is_some());
+                    continue;
+                }
+            };
             let found = match (places[row.section], row.rollup_row) {
                 (FieldPlace::Null, _) => None,
                 (FieldPlace::Column { rollups: Some(rollups), .. }, Some(rollup_row)) => {
@@ -251,7 +291,7 @@ impl<'a> LastRows<'a> {
                     let (vector, place) = self.place(index);
                     if let (Some(ahead), Some((vector, _))) =
                         (self.rows.get(index + ROWS_AHEAD), self.places.get(index + ROWS_AHEAD))
-                        && ahead.section == row.section
+                        && ahead.stored().is_some_and(|ahead| ahead.section == row.section)
                     {
                         column.prefetch(*vector);
                     }
@@ -273,7 +313,15 @@ impl<'a> LastRows<'a> {
         }
         let mut parts: Vec<ArrayRef> = Vec::with_capacity(self.rows.len());
         for index in 0..self.rows.len() {
-            parts.push(match places[self.rows[index].section] {
+            let row = match self.rows[index] {
+                FoundRow::Stored(row) => row,
+                FoundRow::Memory(row) => {
+                    let found = self.buffer(row).array(row.row, self.fields[field].id);
+                    parts.push(found.unwrap_or_else(|| new_null_array(&field_type.arrow_type(), 1)));
+                    continue;
+                }
+            };
+            parts.push(match places[row.section] {
                 FieldPlace::Null => new_null_array(&field_type.arrow_type(), 1),
                 FieldPlace::Column { column, .. } => {
                     let (vector, place) = self.place(index);
@@ -292,6 +340,7 @@ impl<'a> LastRows<'a> {
         if self.places.is_empty() {
             let sections = self.set.sections();
             self.places.extend(self.rows.iter().map(|row| {
+                let FoundRow::Stored(row) = row else { return (0, 0) };
                 let section: &Section = &sections[row.section];
                 let vector = section.vector_of_row(row.row);
                 (vector, (row.row - section.vector_rows(vector).start) as usize)
@@ -299,10 +348,14 @@ impl<'a> LastRows<'a> {
         }
         self.places[index]
     }
+
+    fn buffer(&self, row: MemoryRow) -> &'a SeriesBuffer {
+        &self.set.memory_sources(row.series as usize)[row.source as usize].buffer
+    }
 }
 
 /// The last row of a series and its time; `None` when it takes a scan to find it.
-fn find(set: &SeriesSet, series: usize, range: TimeRange) -> Option<(StoredRow, i64)> {
+fn find(set: &SeriesSet, series: usize, range: TimeRange) -> Option<(FoundRow, i64)> {
     if set.table().damage_policy() == DamagePolicy::Skip {
         return None;
     }
@@ -317,13 +370,26 @@ fn find(set: &SeriesSet, series: usize, range: TimeRange) -> Option<(StoredRow, 
             _ => (last, is_alone) = (Some((*source, entry)), true),
         }
     }
+    let memory = set.memory_sources(series);
+    let newest = memory.iter().enumerate().max_by_key(|(_, source)| source.summary.bounds.end_ns);
+    if let Some((position, newest)) = newest {
+        let time_ns = newest.summary.bounds.end_ns;
+        let stored_ns = last.as_ref().map(|(_, entry)| entry.max_time);
+        let is_older = |other: i64| other < time_ns;
+        let others = memory.iter().enumerate().filter(|(other, _)| *other != position);
+        if stored_ns.is_none_or(is_older) && others.map(|(_, other)| other.summary.bounds.end_ns).all(is_older) {
+            let row = newest.summary.newest_row.filter(|_| range.contains(time_ns))?;
+            let row = MemoryRow { series: series as u32, source: position as u32, row };
+            return Some((FoundRow::Memory(row), time_ns));
+        }
+    }
     let (source, entry) = last.filter(|_| is_alone)?;
     let section = source.section as usize;
     let time_ns = entry.max_time;
-    let mut memory = set.memory_sources(series).iter().filter_map(|buffer| buffer.time_bounds());
     // Of a table that keeps duplicates only a series with regular times is known to have none.
     let may_repeat = set.table().schema().options.dedup == Dedup::Off && entry.step_ns == 0;
-    if may_repeat || !range.contains(time_ns) || memory.any(|bounds| bounds.end_ns >= time_ns) {
+    let is_hidden = newest.is_some_and(|(_, newest)| newest.summary.bounds.end_ns >= time_ns);
+    if may_repeat || !range.contains(time_ns) || is_hidden {
         return None;
     }
     let is_shown = match set.shown_parts(series, section, range) {
@@ -331,5 +397,6 @@ fn find(set: &SeriesSet, series: usize, range: TimeRange) -> Option<(StoredRow, 
         Some(parts) => parts.iter().any(|part| part.contains(time_ns)),
     };
     let row = entry.row_start + (entry.row_count - 1);
-    is_shown.then_some((StoredRow { section, series: source.series as usize, row, rollup_row: None }, time_ns))
+    let row = StoredRow { section, series: source.series as usize, row, rollup_row: None };
+    is_shown.then_some((FoundRow::Stored(row), time_ns))
 }

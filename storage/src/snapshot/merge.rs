@@ -11,7 +11,7 @@ use arrow_select::concat::concat;
 use arrow_select::take::take;
 
 use crate::error::{Error, Result};
-use crate::memtable::{RowChunk, TimeOrder};
+use crate::memtable::{LazyZones, RowChunk, TimeOrder};
 use crate::types::{Dedup, FieldColumn, TimeRange};
 
 /// Merges `chunks` for the given fields; keeps the rows in `range`. The result has every field as a column.
@@ -31,7 +31,7 @@ pub(crate) fn merge_chunks(
         let columns: Result<_> = fields.iter().map(|field| Ok((field.id, whole_column(chunks, field)?))).collect();
         let bounds = TimeRange { start_ns: first, end_ns: last };
         let order = TimeOrder::StrictlyIncreasing;
-        return Ok(RowChunk { times: times.into(), columns: columns?, order, bounds });
+        return Ok(RowChunk { times: times.into(), columns: columns?, order, bounds, zones: LazyZones::default() });
     }
     let order = rows_by_time(&times, range);
     let has_duplicates = !order.is_sorted_by(|&before, &after| times[before as usize] < times[after as usize]);
@@ -64,7 +64,8 @@ pub(crate) fn merge_chunks(
     };
     let is_strict = !has_duplicates || dedup != Dedup::Off;
     let order = if is_strict { TimeOrder::StrictlyIncreasing } else { TimeOrder::Mixed };
-    Ok(RowChunk { times: ScalarBuffer::from(merged_times), columns, order, bounds })
+    let zones = LazyZones::default();
+    Ok(RowChunk { times: ScalarBuffer::from(merged_times), columns, order, bounds, zones })
 }
 
 /// The rows in `range` in the order of time, those of equal time in commit order.
@@ -177,6 +178,7 @@ mod tests {
             times: times.into(),
             columns: vec![(ColumnId(1), values)],
             order: TimeOrder::Mixed,
+            zones: LazyZones::default(),
         })
     }
 

@@ -12,13 +12,13 @@ use arrow_select::concat::concat;
 
 use super::merge::merge_chunks;
 use super::run::{ChunkRun, Run, SectionRun};
-use super::scan::{check_vector, skip_vector};
 use super::series_set::SeriesSet;
 use super::table::DamagePolicy;
+use super::vector_step::{check_vector, skip_vector};
 use super::widen::decode_as;
 use crate::encoding::VECTOR_LEN;
 use crate::error::{Error, Result};
-use crate::memtable::{RowChunk, TimeOrder};
+use crate::memtable::{LazyZones, RowChunk, TimeOrder};
 use crate::segment::{Section, SectionColumn};
 use crate::types::{FieldColumn, TimeRange};
 
@@ -58,6 +58,10 @@ impl MergeRun {
             match run {
                 // Rows in memory are younger than those in sections: merged first they stay the last source.
                 Run::Chunk(run) => chunks.push(run.chunk),
+                Run::Narrow(run) => {
+                    let fields: Vec<_> = reader.fields.iter().map(|field| field.id).collect();
+                    chunks.push(run.chunk.widen(run.row_end, Some(&fields)));
+                }
                 other => sources.push(other),
             }
         }
@@ -200,9 +204,10 @@ impl RunReader<'_> {
                 run.row += rows;
                 let columns = run.chunk.columns.iter().map(|(id, array)| (*id, array.slice(start, rows))).collect();
                 let times = run.chunk.times.slice(start, rows);
-                Ok(RowChunk { times, columns, order: TimeOrder::Mixed, bounds: run.chunk.bounds })
+                let (order, zones) = (TimeOrder::Mixed, LazyZones::default());
+                Ok(RowChunk { times, columns, order, bounds: run.chunk.bounds, zones })
             }
-            Run::Merge(_) | Run::Rollup(_) => {
+            Run::Narrow(_) | Run::Merge(_) | Run::Rollup(_) => {
                 Err(Error::invalid("a merge reads sections and chunks: a bug in the scan"))
             }
         }
@@ -258,6 +263,7 @@ impl RunReader<'_> {
             };
             columns.push((field.id, array));
         }
-        Ok(RowChunk { times: times.into(), columns, order: TimeOrder::Mixed, bounds: wanted })
+        let (order, zones) = (TimeOrder::Mixed, LazyZones::default());
+        Ok(RowChunk { times: times.into(), columns, order, bounds: wanted, zones })
     }
 }

@@ -7,12 +7,16 @@
 mod block;
 mod counters;
 mod deletes;
+mod directory_budget;
+#[cfg(test)]
+mod directory_tests;
 mod filter;
 mod index;
 mod known_rows;
 #[cfg(test)]
 mod known_rows_tests;
 mod last_rows;
+mod memory_index;
 mod merge;
 mod merge_run;
 mod rollup_piece;
@@ -27,6 +31,7 @@ mod scratch;
 mod series_set;
 mod series_slices;
 mod table;
+mod vector_step;
 mod version;
 mod view;
 mod widen;
@@ -43,6 +48,7 @@ pub use series_set::{ScanSources, SeriesHandle, SeriesSet, TagValues};
 pub use table::{DamagePolicy, TableSnapshot};
 pub use view::Snapshot;
 
+pub(crate) use directory_budget::DirectoryBudget;
 pub(crate) use merge::merge_chunks;
 pub(crate) use series_slices::SeriesSlices;
 pub(crate) use version::{DamagedSegment, Version};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::merge_run::MergeRun;
 use super::rollup_run::RollupRun;
-use crate::memtable::{RowChunk, TimeOrder};
+use crate::memtable::{NarrowChunk, ReadChunk, RowChunk, TimeOrder};
 use crate::segment::{Section, SeriesEntry};
 use crate::types::TimeRange;
 
@@ -16,6 +16,8 @@ pub(super) enum Run {
     Section(SectionRun),
     /// Rows in memory.
     Chunk(ChunkRun),
+    /// Rows in memory that are not widened yet.
+    Narrow(NarrowRun),
     /// Rows of several sources that overlap.
     Merge(MergeRun),
     /// Rows of a section as states. Made of a section run when nothing overlaps it.
@@ -62,12 +64,21 @@ pub(super) struct ChunkRun {
     pub(super) row_end: usize,
 }
 
+#[derive(Debug, Clone)]
+pub(super) struct NarrowRun {
+    pub(super) chunk: Arc<NarrowChunk>,
+    /// Next row to read.
+    pub(super) row: usize,
+    pub(super) row_end: usize,
+}
+
 impl Run {
     /// First and last time of the run.
     pub(super) fn bounds(&self) -> TimeRange {
         match self {
             Self::Section(run) => run.bounds,
             Self::Chunk(run) => run.chunk.bounds,
+            Self::Narrow(run) => run.chunk.bounds(),
             Self::Merge(run) => run.bounds(),
             Self::Rollup(run) => TimeRange { start_ns: run.entry.min_time, end_ns: run.entry.max_time },
         }
@@ -78,6 +89,7 @@ impl Run {
         match self {
             Self::Section(_) | Self::Rollup(_) => true,
             Self::Chunk(run) => run.chunk.order == TimeOrder::StrictlyIncreasing,
+            Self::Narrow(run) => run.chunk.order() == TimeOrder::StrictlyIncreasing,
             Self::Merge(_) => true,
         }
     }
@@ -124,22 +136,40 @@ impl Run {
     }
 
     /// The run of a chunk that is sorted, within `range`; a chunk in mixed order comes whole.
-    pub(super) fn of_chunk(chunk: &Arc<RowChunk>, range: TimeRange) -> Option<Self> {
-        if !chunk.bounds.overlaps(range) {
-            return None;
-        }
-        let (mut row, mut row_end) = (0, chunk.times.len());
-        if chunk.order == TimeOrder::StrictlyIncreasing {
-            if !range.covers(chunk.bounds) {
-                row = chunk.times.partition_point(|&time| time < range.start_ns);
-                row_end = chunk.times.partition_point(|&time| time <= range.end_ns);
+    pub(super) fn of_chunk(chunk: ReadChunk, range: TimeRange) -> Option<Self> {
+        match chunk {
+            ReadChunk::Wide(chunk) => {
+                let partition = |is_before: &dyn Fn(i64) -> bool| chunk.times.partition_point(|&time| is_before(time));
+                let (row, row_end) = rows_within(chunk.bounds, chunk.order, range, chunk.times.len(), partition)?;
+                Some(Self::Chunk(ChunkRun { chunk, row, row_end }))
             }
-            if row >= row_end {
-                return None;
+            ReadChunk::Narrow { chunk, rows } => {
+                let partition = |is_before: &dyn Fn(i64) -> bool| chunk.partition_times(rows, is_before);
+                let (row, row_end) = rows_within(chunk.bounds(), chunk.order(), range, rows, partition)?;
+                Some(Self::Narrow(NarrowRun { chunk, row, row_end }))
             }
         }
-        Some(Self::Chunk(ChunkRun { chunk: Arc::clone(chunk), row, row_end }))
     }
+}
+
+/// The rows of a chunk of `len` rows that are in `range`, all of them when it is in mixed order; `None` when none can be.
+/// `partition` says before which row a condition on times holds.
+fn rows_within(
+    bounds: TimeRange,
+    order: TimeOrder,
+    range: TimeRange,
+    len: usize,
+    partition: impl Fn(&dyn Fn(i64) -> bool) -> usize,
+) -> Option<(usize, usize)> {
+    if !bounds.overlaps(range) {
+        return None;
+    }
+    let (mut row, mut row_end) = (0, len);
+    if order == TimeOrder::StrictlyIncreasing && !range.covers(bounds) {
+        row = partition(&|time| time < range.start_ns);
+        row_end = partition(&|time| time <= range.end_ns);
+    }
+    (row < row_end).then_some((row, row_end))
 }
 
 /// Leaves out the vectors at both ends that hold no row in `range`, so that a merge does not read them.

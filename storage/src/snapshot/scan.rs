@@ -19,8 +19,10 @@ use super::run::{Cluster, Run, SectionRun, cluster};
 use super::scratch::{ScanScratch, VectorKey};
 use super::series_set::SeriesSet;
 use super::table::DamagePolicy;
+use super::vector_step::{VectorStep, check_vector, next_vector, skip_vector};
 use crate::encoding::VECTOR_LEN;
 use crate::error::{Error, Result};
+use crate::memtable::ReadChunk;
 use crate::segment::{FieldRollups, Section, SectionColumn, SectionRollups};
 use crate::types::{ColumnId, FieldColumn, TimeRange};
 
@@ -34,6 +36,11 @@ pub struct SeriesScan<'a> {
     /// Per section of the table, the columns of the fields.
     columns: Vec<Vec<Option<&'a SectionColumn>>>,
     runs: VecDeque<Run>,
+    /// Of the series that is opened; kept for their memory.
+    opened: Vec<Run>,
+    chunks: Vec<ReadChunk>,
+    /// How many pieces from memory were handed out.
+    memory_pieces: usize,
     scratch: ScanScratch,
     rollups: Option<Rollups<'a>>,
     damage_policy: DamagePolicy,
@@ -81,6 +88,9 @@ impl<'a> SeriesScan<'a> {
             fields,
             columns,
             runs: VecDeque::new(),
+            opened: Vec::new(),
+            chunks: Vec::new(),
+            memory_pieces: 0,
             rollups: None,
             damage_policy: set.table().damage_policy(),
             skipped_rows: AtomicU64::new(0),
@@ -155,17 +165,20 @@ impl<'a> SeriesScan<'a> {
             self.section_runs(series, *source, &mut runs);
             return runs.into_iter().try_for_each(|run| self.push_single(run));
         }
-        let mut runs = Vec::with_capacity(sources.len() + memory.len());
+        let mut runs = std::mem::take(&mut self.opened);
+        runs.clear();
         for source in sources {
             self.section_runs(series, *source, &mut runs);
         }
-        for buffer in memory {
-            let chunks = buffer.chunks(self.set.table().visible(), &self.field_ids);
-            runs.extend(chunks.iter().filter_map(|chunk| Run::of_chunk(chunk, self.range)));
+        for source in memory.iter().filter(|source| source.summary.bounds.overlaps(self.range)) {
+            source.buffer.read(self.set.table().visible(), &self.field_ids, &mut self.chunks);
         }
+        runs.extend(self.chunks.drain(..).filter_map(|chunk| Run::of_chunk(chunk, self.range)));
         if runs.iter().all(Run::is_sorted) && runs.is_sorted_by(|a, b| a.bounds().end_ns < b.bounds().start_ns) {
             // Sources one after the other, as flushes of rows in order leave them.
-            return runs.into_iter().try_for_each(|run| self.push_single(run));
+            runs.drain(..).try_for_each(|run| self.push_single(run))?;
+            self.opened = runs;
+            return Ok(());
         }
         for cluster in cluster(runs) {
             match cluster {
@@ -265,9 +278,16 @@ impl<'a> SeriesScan<'a> {
                     Side::Front => self.runs.front(),
                     Side::Back => self.runs.back(),
                 };
-                let Some(Run::Chunk(run)) = run else { return Ok(None) };
                 self.served.rows_from_memory += len as u64;
-                (BlockSource::Chunk { chunk: &run.chunk }, offset, len)
+                self.memory_pieces += 1;
+                let source = match run {
+                    Some(Run::Chunk(run)) => BlockSource::Chunk { chunk: &run.chunk },
+                    Some(Run::Narrow(run)) => {
+                        BlockSource::Narrow { key: VectorKey::of_memory(self.memory_pieces), chunk: &run.chunk }
+                    }
+                    _ => return Ok(None),
+                };
+                (source, offset, len)
             }
         };
         self.served.rows += len as u64;
@@ -298,12 +318,17 @@ impl<'a> SeriesScan<'a> {
                     run.row += len;
                     return Ok(Some(Step::Rows { side: Side::Front, offset, len }));
                 }
+                Run::Narrow(run) if run.row < run.row_end => {
+                    let (offset, len) = (run.row, run.row_end - run.row);
+                    run.row = run.row_end;
+                    return Ok(Some(Step::Rows { side: Side::Front, offset, len }));
+                }
                 Run::Rollup(run) if !run.rows.is_empty() => {
                     let (states, scratch) = rollups_of(self.set, run, &mut self.rollups)?;
                     let (rows, row_end) = run.take_front(states, scratch)?;
                     return Ok(Some(Step::Rollup(RollupStep { run: run.clone(), rows, row_end })));
                 }
-                Run::Section(_) | Run::Chunk(_) | Run::Rollup(_) => {
+                Run::Section(_) | Run::Chunk(_) | Run::Narrow(_) | Run::Rollup(_) => {
                     self.runs.pop_front();
                 }
                 Run::Merge(_) => {
@@ -336,12 +361,17 @@ impl<'a> SeriesScan<'a> {
                     run.row_end -= len;
                     return Ok(Some(Step::Rows { side: Side::Back, offset: run.row_end, len }));
                 }
+                Run::Narrow(run) if run.row < run.row_end => {
+                    let len = run.row_end - run.row;
+                    run.row_end = run.row;
+                    return Ok(Some(Step::Rows { side: Side::Back, offset: run.row, len }));
+                }
                 Run::Rollup(run) if !run.rows.is_empty() => {
                     let (states, scratch) = rollups_of(self.set, run, &mut self.rollups)?;
                     let (rows, row_end) = run.take_back(states, scratch)?;
                     return Ok(Some(Step::Rollup(RollupStep { run: run.clone(), rows, row_end })));
                 }
-                Run::Section(_) | Run::Chunk(_) | Run::Rollup(_) => {
+                Run::Section(_) | Run::Chunk(_) | Run::Narrow(_) | Run::Rollup(_) => {
                     self.runs.pop_back();
                 }
                 Run::Merge(_) => {
@@ -404,15 +434,6 @@ struct RollupStep {
     row_end: u32,
 }
 
-struct VectorStep {
-    key: VectorKey,
-    offset: usize,
-    len: usize,
-    whole: bool,
-    own: bool,
-    regular: Option<(i64, i64)>,
-}
-
 fn rollups_of<'a>(
     set: &'a SeriesSet,
     run: &RollupRun,
@@ -426,67 +447,4 @@ fn rollups_of<'a>(
 /// Rollup runs are made only of sections with rollups, by scans that serve them, after overlapping runs were merged.
 fn no_rollups() -> Error {
     Error::invalid("rollups are read where there are none: a bug in the scan")
-}
-
-/// Moves `run` over the rest of its current vector; `None` when no row of it is within its bounds.
-fn next_vector(run: &mut SectionRun, section: &Section, scratch: &mut ScanScratch) -> Result<Option<VectorStep>> {
-    let range = run.bounds;
-    let vector = run.vector(section);
-    let bounds = section.vector_rows(vector);
-    // Only a row of the run that is left makes it one.
-    run.next_vector = (run.row_end > bounds.end).then_some(vector + 1);
-    let key = VectorKey { section: run.section, vector };
-    let own = run.entry.row_start <= bounds.start && bounds.end - run.entry.row_start <= run.entry.row_count;
-    let (mut start, mut end) = (run.row, run.row_end.min(bounds.end));
-    run.row = end;
-    if run.entry.step_ns > 0 {
-        let first = run.time_of(start);
-        let whole = start == bounds.start && end == bounds.end;
-        let offset = (start - bounds.start) as usize;
-        let regular = Some((first, run.entry.step_ns));
-        return Ok(Some(VectorStep { key, offset, len: (end - start) as usize, whole, own, regular }));
-    }
-    if run.trim {
-        let (first, last) = section.time_zone(vector);
-        if last < range.start_ns || first > range.end_ns {
-            return Ok(None);
-        }
-        if first < range.start_ns || last > range.end_ns {
-            let times = scratch.times.load(key, section)?;
-            let rows = &times[(start - bounds.start) as usize..(end - bounds.start) as usize];
-            let before = rows.partition_point(|&time| time < range.start_ns) as u32;
-            let within = rows.partition_point(|&time| time <= range.end_ns) as u32;
-            (start, end) = (start + before, start + within);
-            if start >= end {
-                return Ok(None);
-            }
-        }
-    }
-    let whole = start == bounds.start && end == bounds.end;
-    let offset = (start - bounds.start) as usize;
-    Ok(Some(VectorStep { key, offset, len: (end - start) as usize, whole, own, regular: None }))
-}
-
-/// Whether all that a scan may ask of a vector can be had.
-pub(super) fn check_vector(section: &Section, columns: &[Option<&SectionColumn>], vector: usize) -> Result<()> {
-    section.decode_times(vector, &mut [0; VECTOR_LEN])?;
-    let rows = section.vector_rows(vector).len();
-    columns.iter().flatten().try_for_each(|column| column.decode_array(vector, 0..rows).map(drop))
-}
-
-/// Moves `run` behind its damaged vector and counts the rows that it leaves out; an error that is no damage stays one.
-pub(super) fn skip_vector(
-    run: &mut SectionRun,
-    section: &Section,
-    vector: usize,
-    error: Error,
-    skipped_rows: &AtomicU64,
-) -> Result<()> {
-    if !matches!(error, Error::Corruption { .. }) {
-        return Err(error);
-    }
-    let end = run.row_end.min(section.vector_rows(vector).end);
-    skipped_rows.fetch_add(u64::from(end - run.row), Ordering::Relaxed);
-    run.row = end;
-    Ok(())
 }

@@ -16,6 +16,13 @@ pub(super) struct VectorKey {
     pub(super) vector: usize,
 }
 
+impl VectorKey {
+    /// Names what a scan reads from memory, by a number that it gives once.
+    pub(super) fn of_memory(number: usize) -> Self {
+        Self { section: usize::MAX, vector: number }
+    }
+}
+
 /// Buffers of one scan.
 #[derive(Debug)]
 pub(super) struct ScanScratch {
@@ -48,6 +55,16 @@ impl TimesScratch {
             self.key = Some(key);
         }
         Ok(values)
+    }
+
+    /// Has `write` write times unless they are there already.
+    pub(super) fn load_memory(&mut self, key: VectorKey, write: impl FnOnce(&mut [i64])) -> &[i64; VECTOR_LEN] {
+        let values = self.values.get_or_insert_with(VectorBuffer::boxed);
+        if self.key != Some(key) {
+            write(values.as_mut_slice());
+            self.key = Some(key);
+        }
+        values
     }
 }
 
@@ -130,6 +147,22 @@ impl FieldScratch {
             self.count(key, column)?;
         }
         Ok(())
+    }
+
+    /// Has `write` write integers unless they are there already.
+    pub(super) fn load_i64_memory(&mut self, key: VectorKey, write: impl FnOnce(&mut [i64])) {
+        if self.key != Some(key) {
+            write(self.i64s.get_or_insert_with(VectorBuffer::boxed).as_mut_slice());
+            self.key = Some(key);
+        }
+    }
+
+    /// Has `write` write floats unless they are there already.
+    pub(super) fn load_f64_memory(&mut self, key: VectorKey, write: impl FnOnce(&mut [f64])) {
+        if self.key != Some(key) {
+            write(self.f64s.get_or_insert_with(VectorBuffer::boxed).as_mut_slice());
+            self.key = Some(key);
+        }
     }
 
     /// The validity of a vector.

@@ -3,17 +3,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{Array, StringArray};
-use hashbrown::HashMap;
+use arrow_array::StringArray;
 
 use super::deletes::Deletes;
 use super::filter::TagFilter;
 use super::index::{SectionSeries, SeriesIndex};
 use super::last_rows::{LastRows, ValueSource};
+use super::memory_index::{MemorySeries, tag_of};
 use super::scan::SeriesScan;
 use super::table::TableSnapshot;
 use crate::error::Result;
-use crate::memtable::SeriesBuffer;
+use crate::memtable::{SeriesBuffer, SeriesSummary};
 use crate::segment::Section;
 use crate::types::{SeriesKey, TimeRange};
 
@@ -24,27 +24,47 @@ pub struct SeriesSet {
     index: Arc<SeriesIndex>,
     range: TimeRange,
     entries: Vec<Entry>,
+    /// What memory has; `None` for nothing.
+    memory: Option<MemorySeries>,
     /// Memory sources of all entries, each entry's together and in commit order.
-    memory: Vec<Arc<SeriesBuffer>>,
+    buffers: Vec<MemorySource>,
     /// `None` when nothing is deleted.
     deletes: Option<Deletes>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// Position in the index; `None` for a series that only the memtable has.
-    indexed: Option<u32>,
-    /// Key of a series that only the memtable has.
-    key: Option<SeriesKey>,
-    memory_start: u32,
-    memory_end: u32,
+    /// Position in the index, or [`NOWHERE`] for a series that only memory has.
+    indexed: u32,
+    /// Position among the series in memory, or [`NOWHERE`].
+    in_memory: u32,
+    buffers_start: u32,
+    buffers_end: u32,
 }
+
+const NOWHERE: u32 = u32::MAX;
 
 impl Entry {
     /// A series of the index of which memory has no row.
     fn stored(series: u32) -> Self {
-        Self { indexed: Some(series), key: None, memory_start: 0, memory_end: 0 }
+        Self { indexed: series, in_memory: NOWHERE, buffers_start: 0, buffers_end: 0 }
     }
+
+    fn indexed(&self) -> Option<usize> {
+        (self.indexed != NOWHERE).then_some(self.indexed as usize)
+    }
+
+    fn in_memory(&self) -> Option<usize> {
+        (self.in_memory != NOWHERE).then_some(self.in_memory as usize)
+    }
+}
+
+/// Rows of a series in one memtable.
+#[derive(Debug)]
+pub(super) struct MemorySource {
+    pub(super) buffer: Arc<SeriesBuffer>,
+    /// As it was when the set was made.
+    pub(super) summary: SeriesSummary,
 }
 
 /// A tag over the series of a set.
@@ -86,7 +106,7 @@ impl SeriesSet {
                 is_used[source.section as usize] |= rows.overlaps(self.range);
             }
             sources.memory_rows +=
-                self.memory_sources(series).iter().map(|buffer| buffer.row_count() as u64).sum::<u64>();
+                self.memory_sources(series).iter().map(|source| source.summary.rows as u64).sum::<u64>();
         }
         let used = self.sections().iter().zip(is_used).filter_map(|(section, is_used)| is_used.then_some(section));
         sources.partition_starts_ns = used.clone().map(|section| section.partition_start_ns()).collect();
@@ -100,43 +120,40 @@ impl SeriesSet {
     pub(super) fn build(table: TableSnapshot, filter: &TagFilter, range: TimeRange) -> Result<Self> {
         let index = table.index()?;
         let deletes = Deletes::new(table.tombstones(), table.schema(), &index);
-        let mut set = Self { table, index, range, entries: Vec::new(), memory: Vec::new(), deletes };
+        let mut set = Self { table, index, range, entries: Vec::new(), memory: None, buffers: Vec::new(), deletes };
         if range.is_empty() {
             return Ok(set);
         }
         let matching = set.index.matching(filter);
-        let mut memory = set.memory_series(filter);
-        set.entries.reserve(matching.len() + memory.len());
-        if memory.is_empty() {
+        let prefix = key_prefix(filter, set.table.schema().tags.len());
+        let Some(memory) = set.table.memory_series(&set.index, &prefix)? else {
+            set.entries.reserve(matching.len());
             for series in matching {
                 if set.has_rows(series) {
                     set.entries.push(Entry::stored(series));
                 }
             }
             return Ok(set);
-        }
+        };
+        let in_memory = memory.matching(filter, &set.index);
+        set.entries.reserve(matching.len() + in_memory.len());
+        set.buffers.reserve(in_memory.len());
         // Both lists are in key order; a series that only memory has goes before the one at its position.
-        let mut memory = memory.drain(..).peekable();
+        let mut in_memory = in_memory.into_iter().map(|series| (memory.position(series as usize), series)).peekable();
         for series in matching {
-            while let Some(next) = memory.next_if(|next| next.position < 2 * u64::from(series) + 1) {
-                set.push_memory_only(next);
+            let position = 2 * u64::from(series) + 1;
+            while let Some((_, next)) = in_memory.next_if(|(next, _)| *next < position) {
+                set.push_memory(&memory, next, NOWHERE);
             }
-            match memory.next_if(|next| next.position == 2 * u64::from(series) + 1) {
-                Some(next) => {
-                    let memory_start = set.memory.len() as u32;
-                    set.memory.extend(next.buffers);
-                    let memory_end = set.memory.len() as u32;
-                    set.entries.push(Entry { indexed: Some(series), key: None, memory_start, memory_end });
-                }
-                None if set.has_rows(series) => {
-                    set.entries.push(Entry::stored(series));
-                }
-                None => {}
+            let own = in_memory.next_if(|(next, _)| *next == position);
+            if !own.is_some_and(|(_, own)| set.push_memory(&memory, own, series)) && set.has_rows(series) {
+                set.entries.push(Entry::stored(series));
             }
         }
-        for next in memory {
-            set.push_memory_only(next);
+        for (_, next) in in_memory {
+            set.push_memory(&memory, next, NOWHERE);
         }
+        set.memory = Some(memory);
         Ok(set)
     }
 
@@ -144,14 +161,24 @@ impl SeriesSet {
     pub(super) fn of_index(table: TableSnapshot, index: SeriesIndex) -> Self {
         let deletes = Deletes::new(table.tombstones(), table.schema(), &index);
         let entries = (0..index.len() as u32).map(Entry::stored).collect();
-        Self { table, index: Arc::new(index), range: TimeRange::ALL, entries, memory: Vec::new(), deletes }
+        let index = Arc::new(index);
+        Self { table, index, range: TimeRange::ALL, entries, memory: None, buffers: Vec::new(), deletes }
     }
 
-    fn push_memory_only(&mut self, series: MemorySeries) {
-        let memory_start = self.memory.len() as u32;
-        self.memory.extend(series.buffers);
-        let memory_end = self.memory.len() as u32;
-        self.entries.push(Entry { indexed: None, key: Some(series.key), memory_start, memory_end });
+    /// Adds a series of which memory has rows that may be in the range; `false` when it has none.
+    fn push_memory(&mut self, memory: &MemorySeries, series: u32, indexed: u32) -> bool {
+        let buffers_start = self.buffers.len() as u32;
+        for buffer in memory.buffers(series as usize) {
+            let summary = buffer.summary(self.table.visible());
+            if !summary.bounds.is_empty() && summary.bounds.overlaps(self.range) {
+                self.buffers.push(MemorySource { buffer: Arc::clone(buffer), summary });
+            }
+        }
+        let buffers_end = self.buffers.len() as u32;
+        if buffers_start < buffers_end {
+            self.entries.push(Entry { indexed, in_memory: series, buffers_start, buffers_end });
+        }
+        buffers_start < buffers_end
     }
 
     fn has_rows(&self, series: u32) -> bool {
@@ -162,33 +189,10 @@ impl SeriesSet {
             })
     }
 
-    /// The matching series of the memtables, in key order, with their place among the indexed ones.
-    fn memory_series(&self, filter: &TagFilter) -> Vec<MemorySeries> {
-        let schema = self.table.schema();
-        let prefix = key_prefix(filter, schema.tags.len());
-        let mut found: HashMap<SeriesKey, Vec<Arc<SeriesBuffer>>> = HashMap::new();
-        for memtable in self.table.memtables() {
-            for (key, buffer) in memtable.series_with_prefix(schema.id, &prefix) {
-                if buffer.time_bounds().is_some_and(|bounds| bounds.overlaps(self.range)) {
-                    found.entry(key).or_default().push(buffer);
-                }
-            }
-        }
-        let mut series: Vec<MemorySeries> = found
-            .into_iter()
-            .filter_map(|(key, buffers)| {
-                let tags = key.decode(schema.tags.len());
-                filter.accepts(&tags).then(|| {
-                    let position = match self.index.find(&tags) {
-                        Ok(position) => 2 * position as u64 + 1,
-                        Err(position) => 2 * position as u64,
-                    };
-                    MemorySeries { position, key, buffers }
-                })
-            })
-            .collect();
-        series.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        series
+    /// Bytes of memory that the set takes for itself.
+    pub fn byte_len(&self) -> u64 {
+        let entries = self.entries.capacity() * size_of::<Entry>();
+        (entries + self.buffers.capacity() * size_of::<MemorySource>()) as u64
     }
 
     /// Number of series.
@@ -248,34 +252,18 @@ impl SeriesSet {
         let Some(merged) = self.index.tags.get(tag) else {
             return TagValues { values: Arc::new(StringArray::from(Vec::<&str>::new())), indices: Vec::new() };
         };
-        let mut extra: Vec<String> = Vec::new();
-        let mut extra_positions: HashMap<String, u32> = HashMap::new();
-        let known = merged.values.len();
-        let indices = self
-            .entries
-            .iter()
-            .enumerate()
-            .map(|(series, entry)| match entry.indexed {
-                Some(position) => merged.codes[position as usize].wrapping_sub(1),
-                None => match self.memory_tag(series, tag) {
-                    None => TagValues::NULL,
-                    Some(value) => match position_of(&merged.values, &value) {
-                        Some(position) => position,
-                        None => *extra_positions.entry_ref(value.as_str()).or_insert_with(|| {
-                            extra.push(value.clone());
-                            (known + extra.len() - 1) as u32
-                        }),
-                    },
-                },
-            })
-            .collect();
-        let values = if extra.is_empty() {
-            Arc::clone(&merged.values)
-        } else {
-            let all = merged.values.iter().flatten().map(str::to_owned).chain(extra);
-            Arc::new(StringArray::from_iter_values(all))
+        let stored = |position: usize| merged.codes[position].wrapping_sub(1);
+        let Some(memory) = &self.memory else {
+            let indices = self.entries.iter().map(|entry| stored(entry.indexed as usize)).collect();
+            return TagValues { values: Arc::clone(&merged.values), indices };
         };
-        TagValues { values, indices }
+        let values = memory.values(tag, &self.index).unwrap_or(&merged.values);
+        let indices = self.entries.iter().map(|entry| match (entry.indexed(), entry.in_memory()) {
+            (_, Some(series)) => memory.code(tag, series),
+            (Some(position), None) => memory.moved_code(tag, stored(position)),
+            (None, None) => TagValues::NULL,
+        });
+        TagValues { indices: indices.collect(), values: Arc::clone(values) }
     }
 
     pub(super) fn sections(&self) -> &[Arc<Section>] {
@@ -283,26 +271,18 @@ impl SeriesSet {
     }
 
     pub(super) fn section_sources(&self, series: usize) -> &[SectionSeries] {
-        match self.entries[series].indexed {
-            Some(position) => self.index.sources(position as usize),
-            None => &[],
-        }
+        self.entries[series].indexed().map_or(&[], |position| self.index.sources(position))
     }
 
     /// The parts of `range` that a section (by its position) shows of a series; `None` for all of it.
     pub(super) fn shown_parts(&self, series: usize, section: usize, range: TimeRange) -> Option<Vec<TimeRange>> {
-        let (deletes, indexed) = (self.deletes.as_ref()?, self.entries[series].indexed?);
-        Some(deletes.remaining(&self.index, indexed, self.table.commit_orders()[section], range))
+        let (deletes, indexed) = (self.deletes.as_ref()?, self.entries[series].indexed()?);
+        Some(deletes.remaining(&self.index, indexed as u32, self.table.commit_orders()[section], range))
     }
 
-    pub(super) fn memory_sources(&self, series: usize) -> &[Arc<SeriesBuffer>] {
+    pub(super) fn memory_sources(&self, series: usize) -> &[MemorySource] {
         let entry = &self.entries[series];
-        &self.memory[entry.memory_start as usize..entry.memory_end as usize]
-    }
-
-    fn memory_tag(&self, series: usize, tag: usize) -> Option<String> {
-        let tags = self.entries[series].key.as_ref()?.decode(tag + 1);
-        tags.into_iter().nth(tag).flatten().map(|value| String::from_utf8_lossy(&value).into_owned())
+        &self.buffers[entry.buffers_start as usize..entry.buffers_end as usize]
     }
 }
 
@@ -315,26 +295,6 @@ fn segment_count<'a>(sections: impl Iterator<Item = &'a Arc<Section>>) -> usize 
         }
     }
     one_per_segment.len()
-}
-
-struct MemorySeries {
-    /// Twice the position among the indexed series, plus one when it is that series.
-    position: u64,
-    key: SeriesKey,
-    buffers: Vec<Arc<SeriesBuffer>>,
-}
-
-fn position_of(values: &StringArray, value: &str) -> Option<u32> {
-    let (mut low, mut high) = (0, values.len());
-    while low < high {
-        let middle = low + (high - low) / 2;
-        match values.value(middle).cmp(value) {
-            std::cmp::Ordering::Less => low = middle + 1,
-            std::cmp::Ordering::Greater => high = middle,
-            std::cmp::Ordering::Equal => return Some(middle as u32),
-        }
-    }
-    None
 }
 
 /// The start that the keys of all matching series share: the leading tags that must equal one value.
@@ -365,20 +325,24 @@ pub struct SeriesHandle<'a> {
 impl<'a> SeriesHandle<'a> {
     /// The value of a tag (position in `TableSchema::tags`); `None` is NULL.
     pub fn tag(&self, tag: usize) -> Option<String> {
-        match self.set.entries[self.series].indexed {
-            Some(position) => self.set.index.tag(position as usize, tag).map(str::to_owned),
-            None => self.set.memory_tag(self.series, tag),
+        match self.set.entries[self.series].indexed() {
+            Some(position) => self.set.index.tag(position, tag).map(str::to_owned),
+            None => tag_of(self.memory_key()?, tag),
         }
     }
 
     /// The key of the series.
     pub fn key(&self) -> SeriesKey {
-        let entry = &self.set.entries[self.series];
-        match (&entry.key, entry.indexed) {
+        match (self.memory_key(), self.set.entries[self.series].indexed()) {
             (Some(key), _) => key.clone(),
-            (None, Some(position)) => self.set.index.key(position as usize),
+            (None, Some(position)) => self.set.index.key(position),
             (None, None) => SeriesKey::from_encoded(&[]),
         }
+    }
+
+    /// The key of a series of which memory has rows.
+    fn memory_key(&self) -> Option<&'a SeriesKey> {
+        Some(self.set.memory.as_ref()?.key(self.set.entries[self.series].in_memory()?))
     }
 
     /// First and last time of the rows, within the set's range or not; wider than the rows that a snapshot shows at most.
@@ -392,10 +356,8 @@ impl<'a> SeriesHandle<'a> {
             let entry = self.set.sections()[source.section as usize].series(source.series as usize);
             add(TimeRange { start_ns: entry.min_time, end_ns: entry.max_time });
         }
-        for buffer in self.set.memory_sources(self.series) {
-            if let Some(other) = buffer.time_bounds() {
-                add(other);
-            }
+        for source in self.set.memory_sources(self.series) {
+            add(source.summary.bounds);
         }
         bounds
     }
@@ -410,7 +372,7 @@ impl<'a> SeriesHandle<'a> {
                 u64::from(self.set.sections()[source.section as usize].series_row_count(source.series as usize))
             })
             .sum();
-        let memory: u64 = self.set.memory_sources(self.series).iter().map(|buffer| buffer.row_count() as u64).sum();
+        let memory: u64 = self.set.memory_sources(self.series).iter().map(|source| source.summary.rows as u64).sum();
         stored + memory
     }
 

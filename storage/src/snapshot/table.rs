@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+#[cfg(test)]
+use super::directory_budget::DirectoryBudget;
 use super::filter::TagFilter;
 use super::index::SeriesIndex;
+use super::memory_index::MemorySeries;
 use super::series_set::SeriesSet;
 use super::version::{SectionSet, TableState};
 use crate::error::{Error, Result};
@@ -76,7 +79,7 @@ impl TableSnapshot {
         sections: Vec<(u64, Arc<Section>)>,
         tombstones: Vec<Arc<Tombstone>>,
     ) -> Self {
-        let sections = Arc::new(SectionSet::new(sections));
+        let sections = Arc::new(SectionSet::new(sections, &Arc::default()));
         let state = Arc::new(TableState { schema, sections, tombstones, damages: Vec::new() });
         let (memtables, visible) = (Arc::new([]), CommitSeq::default());
         Self { state, memtables, visible, unexpired: TimeRange::ALL, damage_policy: DamagePolicy::Fail }
@@ -146,8 +149,8 @@ impl TableSnapshot {
     /// The series whose tags satisfy `filter` and that may have a row in `range` that has not expired, in key order.
     ///
     /// # Errors
-    /// `Corruption` when a directory is damaged, or a segment with rows of the table in `range` could not be opened and
-    /// the policy is to fail.
+    /// `Corruption` when a segment with rows of the table in `range` could not be opened and the policy is to fail;
+    /// `DirectoryTooLarge` when there are more series than the memory budget allows.
     pub fn series(&self, filter: &TagFilter, range: TimeRange) -> Result<SeriesSet> {
         let range = range.intersect(self.unexpired);
         if self.damage_policy == DamagePolicy::Fail {
@@ -162,6 +165,30 @@ impl TableSnapshot {
 
     pub(super) fn index(&self) -> Result<Arc<SeriesIndex>> {
         self.state.sections.index(&self.state.schema)
+    }
+
+    /// The series in memory whose keys start with `prefix`, beside those of `index`; `None` when there are none.
+    ///
+    /// # Errors
+    /// `DirectoryTooLarge`.
+    pub(super) fn memory_series(&self, index: &SeriesIndex, prefix: &[u8]) -> Result<Option<MemorySeries>> {
+        let (schema, sections) = (&self.state.schema, &self.state.sections);
+        let table = schema.id;
+        let directory = |memtable: &Arc<Memtable>| match prefix {
+            [] => memtable.directory(table),
+            prefix => memtable.directory_of_prefix(table, prefix),
+        };
+        let mut directories: Vec<_> = self.memtables.iter().map(directory).collect();
+        directories.retain(|directory| !directory.is_empty());
+        if directories.is_empty() {
+            return Ok(None);
+        }
+        if prefix.is_empty() {
+            return sections.memory_series(schema, index, directories).map(Some);
+        }
+        // Few series mostly: not kept.
+        let index = sections.memory_index(schema, index, &directories)?;
+        Ok(Some(MemorySeries { index, directories }))
     }
 
     /// The same table without what is in memory.
@@ -182,10 +209,16 @@ impl TableSnapshot {
     /// The distinct values of a tag (position in `TableSchema::tags`) in segments, sorted.
     ///
     /// # Errors
-    /// `Corruption` when a directory is damaged.
+    /// `DirectoryTooLarge`.
     pub(crate) fn tag_values(&self, tag: usize) -> Result<Vec<String>> {
         let index = self.index()?;
         Ok(index.tags.get(tag).map_or_else(Vec::new, |tag| tag.values.iter().flatten().map(str::to_owned).collect()))
+    }
+
+    /// What its directories draw on.
+    #[cfg(test)]
+    pub(super) fn directory_budget(&self) -> Arc<DirectoryBudget> {
+        Arc::clone(&self.state.sections.budget)
     }
 
     pub(super) fn commit_orders(&self) -> &[u64] {
@@ -198,10 +231,6 @@ impl TableSnapshot {
 
     pub(super) fn sections(&self) -> &[Arc<Section>] {
         &self.state.sections.sections
-    }
-
-    pub(super) fn memtables(&self) -> &[Arc<Memtable>] {
-        &self.memtables
     }
 
     pub(super) fn visible(&self) -> CommitSeq {

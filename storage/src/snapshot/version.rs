@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Weak};
 
 use hashbrown::HashMap;
+use parking_lot::Mutex;
 
+use super::directory_budget::DirectoryBudget;
 use super::index::SeriesIndex;
+use super::memory_index::{MemoryIndex, MemorySeries};
 use crate::error::Result;
 use crate::manifest::ManifestState;
+use crate::memtable::MemoryDirectory;
 use crate::segment::{Section, Segment};
 use crate::types::{SegmentId, TableId, TableSchema, TimeRange, Tombstone};
 
@@ -30,6 +34,8 @@ pub(crate) struct Version {
     names: HashMap<(String, String), TableId>,
     pub(crate) segments: BTreeMap<SegmentId, Arc<Segment>>,
     pub(crate) damaged: BTreeMap<SegmentId, Arc<DamagedSegment>>,
+    /// What the merged directories of its tables draw on.
+    pub(crate) directories: Arc<DirectoryBudget>,
 }
 
 /// A table and its sections at one manifest version.
@@ -49,24 +55,99 @@ pub(crate) struct SectionSet {
     pub(crate) sections: Vec<Arc<Section>>,
     /// The commit order of each section's segment.
     pub(crate) commit_orders: Vec<u64>,
-    index: OnceLock<Arc<SeriesIndex>>,
+    index: Mutex<Option<Arc<SeriesIndex>>>,
+    /// The series in memory that the last query found beside them.
+    beside: Mutex<Option<Beside>>,
+    pub(super) budget: Arc<DirectoryBudget>,
+}
+
+/// What is in memory beside the sections. Directories are named and not held: their rows would stay.
+#[derive(Debug)]
+struct Beside {
+    directories: Vec<Weak<MemoryDirectory>>,
+    index: Arc<MemoryIndex>,
+}
+
+impl Beside {
+    fn is_of(&self, directories: &[Arc<MemoryDirectory>]) -> bool {
+        self.directories.len() == directories.len()
+            && self.directories.iter().zip(directories).all(|(known, given)| std::ptr::eq(known.as_ptr(), &**given))
+    }
 }
 
 impl SectionSet {
     /// A set of sections with their commit orders, which ascend.
-    pub(crate) fn new(sections: Vec<(u64, Arc<Section>)>) -> Self {
+    pub(crate) fn new(sections: Vec<(u64, Arc<Section>)>, budget: &Arc<DirectoryBudget>) -> Self {
         let (commit_orders, sections) = sections.into_iter().unzip();
-        Self { sections, commit_orders, index: OnceLock::new() }
+        let (index, beside, budget) = (Mutex::default(), Mutex::default(), Arc::clone(budget));
+        Self { sections, commit_orders, index, beside, budget }
     }
 
-    /// The merged directory; built by the first caller.
-    pub(crate) fn index(&self, schema: &TableSchema) -> Result<Arc<SeriesIndex>> {
-        if let Some(index) = self.index.get() {
+    /// The merged directory; built by the first caller, for whom the others wait.
+    ///
+    /// # Errors
+    /// `DirectoryTooLarge`.
+    pub(crate) fn index(self: &Arc<Self>, schema: &TableSchema) -> Result<Arc<SeriesIndex>> {
+        let mut index = self.index.lock();
+        if let Some(index) = &*index {
             return Ok(Arc::clone(index));
         }
-        // Two first callers may both build it; they build the same.
-        let built = Arc::new(SeriesIndex::build(schema, &self.sections));
-        Ok(Arc::clone(self.index.get_or_init(|| built)))
+        let bytes = self.budget.take(SeriesIndex::building_bytes(schema, &self.sections), &schema.name)?;
+        let built = Arc::new(SeriesIndex::build(schema, &self.sections, bytes));
+        *index = Some(Arc::clone(&built));
+        self.budget.register(self);
+        Ok(built)
+    }
+
+    /// Drops the merged directory and what is beside it, unless a query uses or builds it.
+    pub(super) fn drop_unused(&self) {
+        if let Some(mut beside) = self.beside.try_lock()
+            && beside.as_ref().is_some_and(|beside| Arc::strong_count(&beside.index) == 1)
+        {
+            *beside = None;
+        }
+        if let Some(mut index) = self.index.try_lock()
+            && index.as_ref().is_some_and(|index| Arc::strong_count(index) == 1)
+        {
+            *index = None;
+        }
+    }
+
+    /// The series of whole directories, beside those of `index`, which is that of the sections.
+    ///
+    /// # Errors
+    /// `DirectoryTooLarge`.
+    pub(super) fn memory_series(
+        &self,
+        schema: &TableSchema,
+        index: &SeriesIndex,
+        directories: Vec<Arc<MemoryDirectory>>,
+    ) -> Result<MemorySeries> {
+        if let Some(known) = &*self.beside.lock()
+            && known.is_of(&directories)
+        {
+            return Ok(MemorySeries { index: Arc::clone(&known.index), directories });
+        }
+        let bytes = MemoryIndex::bytes_max(index, &directories) + MemoryIndex::list_bytes_max(index);
+        let bytes = self.budget.take(bytes, &schema.name)?;
+        let built = Arc::new(MemoryIndex::new(index, &directories, bytes));
+        let names = directories.iter().map(Arc::downgrade).collect();
+        *self.beside.lock() = Some(Beside { directories: names, index: Arc::clone(&built) });
+        Ok(MemorySeries { index: built, directories })
+    }
+
+    /// Puts the series of directories, which are a part of all, beside those of `index` for a moment.
+    ///
+    /// # Errors
+    /// `DirectoryTooLarge`.
+    pub(super) fn memory_index(
+        &self,
+        schema: &TableSchema,
+        index: &SeriesIndex,
+        directories: &[Arc<MemoryDirectory>],
+    ) -> Result<Arc<MemoryIndex>> {
+        let bytes = self.budget.take(MemoryIndex::bytes_max(index, directories), &schema.name)?;
+        Ok(Arc::new(MemoryIndex::new(index, directories, bytes)))
     }
 }
 
@@ -78,6 +159,7 @@ impl Version {
         segments: BTreeMap<SegmentId, Arc<Segment>>,
         damaged: BTreeMap<SegmentId, Arc<DamagedSegment>>,
         previous: Option<&Self>,
+        directories: &Arc<DirectoryBudget>,
     ) -> Self {
         let mut by_table: HashMap<TableId, Vec<(u64, Arc<Section>)>> = HashMap::new();
         for (id, meta) in &state.segments {
@@ -93,7 +175,7 @@ impl Version {
         for tombstone in state.tombstones.values() {
             tombstones.entry(tombstone.table).or_default().push(Arc::clone(tombstone));
         }
-        let mut version = Self { segments, damaged, ..Self::default() };
+        let mut version = Self { segments, damaged, directories: Arc::clone(directories), ..Self::default() };
         for schema in state.tables.values() {
             let mut sections = by_table.remove(&schema.id).unwrap_or_default();
             // Stable: the parts of one run, of equal order, stay in the order of their segments.
@@ -110,7 +192,7 @@ impl Version {
             });
             let sections = match kept {
                 Some(old) => Arc::clone(&old.sections),
-                None => Arc::new(SectionSet::new(sections)),
+                None => Arc::new(SectionSet::new(sections, directories)),
             };
             let tombstones = tombstones.remove(&schema.id).unwrap_or_default();
             version.names.insert((schema.namespace.clone(), schema.name.clone()), schema.id);
