@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::response::json_error;
 use super::state::ServerState;
 use super::tenant::{Caller, Tenant};
-use super::upload::{refusal_as_json, write_rows};
+use super::upload::{partly, refusal_as_json, write_rows};
 use crate::ingest::Precision;
 use crate::ingest::events::{self, EventOptions, Nested};
 use crate::ingest::rows::RowOutcome;
@@ -94,6 +94,6 @@ fn answer(outcome: &RowOutcome) -> Response {
         "rejected": rejected.count(),
         "errors": errors.collect::<Vec<_>>(),
     });
-    let status = if rejected.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    let respond = |status: StatusCode| (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response();
+    if rejected.is_empty() { respond(StatusCode::OK) } else { partly(rejected, respond) }
 }

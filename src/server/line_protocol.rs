@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::response::with_retry;
 use super::state::ServerState;
 use super::tenant::{Caller, Tenant};
-use super::upload::{Refusal, now_ns, write_rows};
+use super::upload::{Refusal, now_ns, partly, write_rows};
 use crate::ingest::Precision;
 use crate::ingest::line_protocol::{self, LineOptions};
 use crate::ingest::rows::{RowOutcome, Unfit};
@@ -97,19 +97,20 @@ fn partial(outcome: &RowOutcome) -> Response {
     });
     let data: Vec<_> = lines.collect();
     let body = serde_json::json!({ "code": "invalid", "message": message, "error": message, "data": data });
-    json(StatusCode::BAD_REQUEST, &body)
+    partly(rejected, |status| json(status, &body))
 }
 
 fn refusal(refusal: &Refusal) -> Response {
     let code = match refusal.status.as_u16() {
         403 => "forbidden",
         413 => "request too large",
+        429 => "too many requests",
         503 => "unavailable",
         500 => "internal error",
         _ => "invalid",
     };
-    let Refusal { status, message } = refusal;
-    json(*status, &serde_json::json!({ "code": code, "message": message, "error": message }))
+    let Refusal { status, message, .. } = refusal;
+    refusal.with_retry(json(*status, &serde_json::json!({ "code": code, "message": message, "error": message })))
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Response {

@@ -64,7 +64,7 @@ pub(super) async fn write(
     };
     match write_rows(state, tenant, "otlp", &headers, body, job).await {
         Ok(outcome) => encoding.respond(StatusCode::OK, success(encoding, &outcome)),
-        Err(refusal) => encoding.respond(refusal.status, status(encoding, &refusal)),
+        Err(refusal) => refusal.with_retry(encoding.respond(refusal.status, status(encoding, &refusal))),
     }
 }
 
@@ -96,7 +96,7 @@ fn status(encoding: Encoding, refusal: &Refusal) -> Vec<u8> {
     // Of the codes of gRPC.
     let code = match refusal.status.as_u16() {
         403 => 7,
-        413 => 8,
+        413 | 429 => 8,
         500 => 13,
         503 => 14,
         _ => 3,

@@ -33,7 +33,7 @@ const WRITTEN_SAMPLES: &str = "x-prometheus-remote-write-samples-written";
 const WRITTEN_HISTOGRAMS: &str = "x-prometheus-remote-write-histograms-written";
 const WRITTEN_EXEMPLARS: &str = "x-prometheus-remote-write-exemplars-written";
 /// When a tenant of which too many series began may bring others.
-const SERIES_RETRY: Duration = Duration::from_secs(30);
+pub(super) const SERIES_RETRY: Duration = Duration::from_secs(30);
 
 /// Handles one request.
 pub(super) async fn write(

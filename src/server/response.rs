@@ -30,7 +30,11 @@ pub(super) fn json_error(status: StatusCode, kind: &str, message: &str) -> Respo
 
 /// A refusal of what a tenant may not bring yet: it says when, and not to all at once.
 pub(super) fn too_many(message: &str, retry_after: Duration) -> Response {
-    let mut response = text(StatusCode::TOO_MANY_REQUESTS, message);
+    later(text(StatusCode::TOO_MANY_REQUESTS, message), retry_after)
+}
+
+/// An answer that says when to come back.
+pub(super) fn later(mut response: Response, retry_after: Duration) -> Response {
     let seconds = retry_after.as_secs() + 1;
     // Up to half as long again.
     let jitter = RandomState::new().build_hasher().finish() % (seconds / 2 + 1);

@@ -62,7 +62,8 @@ impl Tenant {
             query,
             writer: RemoteWriter::new(Arc::clone(engine), name.as_str(), options.remote_write.clone(), cache)
                 .with_quota(Arc::clone(&quota)),
-            rows: RowWriter::new(Arc::clone(engine), name.as_str(), options.rows.clone(), cache),
+            rows: RowWriter::new(Arc::clone(engine), name.as_str(), options.rows.clone(), cache)
+                .with_quota(Arc::clone(&quota)),
             rejected,
             quota,
             name: name.clone(),

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::http::header::CONTENT_ENCODING;
@@ -12,26 +12,39 @@ use flate2::read::MultiGzDecoder;
 
 use super::body::discard_body;
 use super::negotiation::is_cross_origin;
-use super::remote_write::{body_status, store_status};
-use super::response::json_error;
+use super::remote_write::{SERIES_RETRY, body_status, store_status};
+use super::response::{self, json_error};
 use super::state::ServerState;
 use super::tenant::Tenant;
 use crate::ingest::rejected;
-use crate::ingest::rows::{RejectedRows, RowOutcome, RowsError};
+use crate::ingest::rows::{RejectedRows, RowOutcome, RowReason, RowsError};
 
 /// Rows of one request that are described in the log of what was refused; all are counted.
 const DESCRIBED_MAX: usize = 10;
+
+/// Bytes that are unpacked between two looks at the memory that bodies take.
+const UNPACKED_AT_ONCE: usize = 1 << 20;
 
 /// A request that is refused whole; each protocol has its own form for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) message: String,
+    /// When the request may be sent again, where that is known.
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), retry_after: None }
+    }
+
+    /// The answer with when to come back.
+    pub(super) fn with_retry(&self, response: Response) -> Response {
+        match self.retry_after {
+            Some(retry_after) => response::later(response, retry_after),
+            None => response,
+        }
     }
 }
 
@@ -40,11 +53,20 @@ pub(super) fn refusal_as_json(refusal: &Refusal) -> Response {
     let kind = match refusal.status.as_u16() {
         403 => "forbidden",
         404 => "not_found",
+        429 => "too_many_requests",
         500 => "internal",
         503 => "busy",
         _ => "invalid_input",
     };
-    json_error(refusal.status, kind, &refusal.message)
+    refusal.with_retry(json_error(refusal.status, kind, &refusal.message))
+}
+
+/// The answer to a request some rows of which were refused: what began too many series may come back for those.
+pub(super) fn partly(rejected: &RejectedRows, respond: impl FnOnce(StatusCode) -> Response) -> Response {
+    if rejected.by_reason().any(|(reason, _)| reason == RowReason::SeriesRate) {
+        return response::later(respond(StatusCode::TOO_MANY_REQUESTS), SERIES_RETRY);
+    }
+    respond(StatusCode::BAD_REQUEST)
 }
 
 /// Nanoseconds since the epoch.
@@ -76,17 +98,22 @@ pub(super) async fn write_rows(
     };
     let limits = &state.options.rows;
     let body = state.bodies.read(headers, body, limits.body_bytes_max).await;
-    let body = body.map_err(|error| Refusal::new(body_status(&error), error.to_string()))?;
+    let mut body = body.map_err(|error| Refusal::new(body_status(&error), error.to_string()))?;
     let permit = state.write_gate.enter().await.map_err(|_| {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait to be written: try again later")
     })?;
-    let decoded_bytes_max = limits.decoded_bytes_max;
+    let (decoded_bytes_max, job_state) = (limits.decoded_bytes_max, Arc::clone(&state));
     let job = move || -> Result<RowOutcome, Refusal> {
         // Held to the end of the job, also when the client has gone.
         let _permit = permit;
-        let unpacked = if is_gzip { Some(gunzip(&body.bytes, decoded_bytes_max)?) } else { None };
-        let bytes = unpacked.as_deref().unwrap_or(&body.bytes);
-        let outcome = job(&tenant, bytes).map_err(|error| Refusal::new(status(&error), error.to_string()))?;
+        let packed = std::mem::take(&mut body.bytes);
+        let has_room = |bytes| job_state.bodies.reserve_decoded(&mut body, packed.len() + bytes).is_ok();
+        let unpacked = if is_gzip { Some(gunzip(&packed, decoded_bytes_max, has_room)?) } else { None };
+        let bytes = unpacked.as_deref().unwrap_or(&packed);
+        let outcome = job(&tenant, bytes).map_err(|error| Refusal {
+            retry_after: retry_after(&error),
+            ..Refusal::new(status(&error), error.to_string())
+        })?;
         note_rejected(&tenant, protocol, &outcome.rejected);
         Ok(outcome)
     };
@@ -96,7 +123,7 @@ pub(super) async fn write_rows(
             Ok(outcome)
         }
         Ok(Err(refusal)) => {
-            let Refusal { status, message } = &refusal;
+            let Refusal { status, message, .. } = &refusal;
             if status.is_server_error() && state.log.allows() {
                 tracing::warn!(error = %message, status = status.as_u16(), protocol, "rows were not written");
             } else {
@@ -135,7 +162,18 @@ fn status(error: &RowsError) -> StatusCode {
         RowsError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         RowsError::Malformed(_) => StatusCode::BAD_REQUEST,
         RowsError::NotFound(_) => StatusCode::NOT_FOUND,
+        RowsError::Rate(_) => StatusCode::TOO_MANY_REQUESTS,
+        RowsError::Series(fault) if fault.reason == RowReason::SeriesRate => StatusCode::TOO_MANY_REQUESTS,
+        RowsError::Series(_) => StatusCode::BAD_REQUEST,
         RowsError::Store(error) => store_status(error),
+    }
+}
+
+fn retry_after(error: &RowsError) -> Option<Duration> {
+    match error {
+        RowsError::Rate(rate) => Some(rate.retry_after),
+        RowsError::Series(fault) if fault.reason == RowReason::SeriesRate => Some(SERIES_RETRY),
+        _ => None,
     }
 }
 
@@ -149,18 +187,27 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Refusal> {
     }
 }
 
-/// Unpacks gzip; memory grows with what comes out, up to the limit.
-fn gunzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
+/// Unpacks gzip; memory grows with what comes out, up to the limit, as long as there is room for so many bytes.
+fn gunzip(bytes: &[u8], limit: usize, mut has_room: impl FnMut(usize) -> bool) -> Result<Vec<u8>, Refusal> {
     let mut unpacked = Vec::new();
-    let mut reader = MultiGzDecoder::new(bytes).take(limit as u64 + 1);
-    if let Err(error) = reader.read_to_end(&mut unpacked) {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not gzip: {error}")));
+    let mut reader = MultiGzDecoder::new(bytes);
+    loop {
+        let step = UNPACKED_AT_ONCE.min(limit + 1 - unpacked.len());
+        if !has_room(unpacked.len() + step) {
+            let message = "the server holds as many request bodies as it may";
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message));
+        }
+        let read = (&mut reader).take(step as u64).read_to_end(&mut unpacked);
+        let read =
+            read.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not gzip: {error}")))?;
+        if unpacked.len() > limit {
+            let message = format!("the body is larger than the {limit} bytes that are accepted after decompression");
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+        }
+        if read < step {
+            return Ok(unpacked);
+        }
     }
-    if unpacked.len() > limit {
-        let message = format!("the body is larger than the {limit} bytes that are accepted after decompression");
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
-    }
-    Ok(unpacked)
 }
 
 #[cfg(test)]
@@ -181,12 +228,22 @@ mod tests {
     #[test]
     fn gzip_is_unpacked_up_to_its_limit() {
         let packed = [gzip(&[7; 60]), gzip(&[8; 40])].concat();
-        let unpacked = gunzip(&packed, 100).unwrap();
+        let unpacked = gunzip(&packed, 100, |_| true).unwrap();
         assert_eq!((unpacked.len(), unpacked[59], unpacked[60]), (100, 7, 8));
-        assert_eq!(gunzip(&packed, 99).unwrap_err().status, 413);
+        assert_eq!(gunzip(&packed, 99, |_| true).unwrap_err().status, 413);
         assert_eq!(gunzip(&gzip(&vec![0; 100 << 20]), 1 << 20).unwrap_err().status, 413);
+        let mut asked = 0;
+        let refused = gunzip(&gzip(&vec![0; 8 << 20]), 32 << 20, |bytes| {
+            asked = bytes;
+            bytes <= 3 << 20
+        });
+        assert_eq!(
+            (refused.unwrap_err().status.as_u16(), asked),
+            (503, 4 << 20),
+            "memory is asked for before it is taken"
+        );
         for broken in [&packed[..packed.len() - 1], b"", b"not gzip"] {
-            assert_eq!(gunzip(broken, 100).unwrap_err().status, 400);
+            assert_eq!(gunzip(broken, 100, |_| true).unwrap_err().status, 400);
         }
     }
 }

@@ -31,11 +31,15 @@ pub enum RowReason {
     InvalidTime,
     /// What this table or this protocol does not take.
     Unsupported,
+    /// A series that is not there yet, and too many began in this minute.
+    SeriesRate,
+    /// A series that is not there yet, and the table or the tenant has as many as it may.
+    SeriesLimit,
 }
 
 impl RowReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::InvalidUtf8,
         Self::InvalidName,
@@ -47,6 +51,8 @@ impl RowReason {
         Self::MissingTime,
         Self::InvalidTime,
         Self::Unsupported,
+        Self::SeriesRate,
+        Self::SeriesLimit,
     ];
 
     /// The reason as one word, for answers and metrics.
@@ -63,6 +69,8 @@ impl RowReason {
             Self::MissingTime => "missing_time",
             Self::InvalidTime => "invalid_time",
             Self::Unsupported => "unsupported",
+            Self::SeriesRate => "series_rate",
+            Self::SeriesLimit => "series_limit",
         }
     }
 }

@@ -105,7 +105,7 @@ impl<'w> RowRequest<'w> {
             return Ok(Ok(number));
         }
         self.begin_table(self.state.index.get(number).table)?;
-        Ok(self.resolve(number).map(|()| number))
+        Ok(self.resolve(number)?.map(|()| number))
     }
 
     fn new_series<'f>(
@@ -137,7 +137,7 @@ impl<'w> RowRequest<'w> {
         if self.state.index.get(number).round == self.state.round {
             return Ok(Ok(number));
         }
-        Ok(self.resolve(number).map(|()| number))
+        Ok(self.resolve(number)?.map(|()| number))
     }
 
     /// Looks at a table once per request, when its first row comes.
@@ -152,27 +152,30 @@ impl<'w> RowRequest<'w> {
         Ok(())
     }
 
-    /// Finds the key of a series in its table as it is now.
-    fn resolve(&mut self, number: u32) -> Result<(), RowFault> {
+    /// Finds the key of a series in its table as it is now, and asks the quota when the table does not have the series.
+    fn resolve(&mut self, number: u32) -> Result<Result<(), RowFault>, RowsError> {
         let series = self.state.index.get_mut(number);
         let table = &self.state.tables[series.table as usize];
         let version = table.schema.as_ref().map(|schema| (schema.id, schema.version));
         if series.key.is_some() && version == Some(series.version) {
-            return Ok(());
+            return Ok(Ok(()));
         }
-        let mut has_all = table.schema.is_some();
-        for (tag, _) in &series.tags {
-            has_all &= table.check_tag(tag)?;
-        }
-        if !has_all {
-            table.check_room(series.tags.iter().map(|(tag, _)| &**tag))?;
-        }
-        series.key = match &table.schema {
+        let has_all = match has_all_tags(table, series) {
+            Ok(has_all) => has_all,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let key = match &table.schema {
             Some(schema) if has_all => series_key(schema, series),
             _ => None,
         };
+        let id = table.schema.as_ref().map(|schema| schema.id);
+        // A refused series stays without a key, and is asked for again when it comes again.
+        if let Err(refusal) = self.writer.admit_series(id, key.as_ref())? {
+            return Ok(Err(refusal));
+        }
+        series.key = key;
         series.version = version.unwrap_or_default();
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn check_name(&self, name: &SeriesName<'_>) -> Result<(), RowFault> {
@@ -200,6 +203,18 @@ impl<'w> RowRequest<'w> {
         }
         Ok(())
     }
+}
+
+/// Whether the table has all tags of a series.
+fn has_all_tags(table: &TableRows, series: &KnownSeries) -> Result<bool, RowFault> {
+    let mut has_all = table.schema.is_some();
+    for (tag, _) in &series.tags {
+        has_all &= table.check_tag(tag)?;
+    }
+    if !has_all {
+        table.check_room(series.tags.iter().map(|(tag, _)| &**tag))?;
+    }
+    Ok(has_all)
 }
 
 /// The key of a series in its table; `None` when the table lacks one of its tags.

@@ -10,6 +10,7 @@ use lynxstore_storage::types::{Dedup, SchemaMode};
 
 use super::*;
 use crate::field_builder::FieldValue;
+use crate::ingest::quota::{IngestQuota, TenantLimits};
 
 struct Fixture {
     engine: Arc<Engine>,
@@ -318,4 +319,39 @@ fn an_event_that_is_sent_many_times_at_once_is_stored_once() {
     });
     assert_eq!(written, 200);
     assert_eq!(fixture.rows("SELECT count(*), count(DISTINCT id) FROM events"), ["200,200"]);
+}
+
+fn row<'a>(tags: &'a [(&'a str, &'a str)], time_ns: i64) -> Row<'a> {
+    ("cpu", tags, &[("usage", ONE)], time_ns)
+}
+
+#[test]
+fn series_that_are_there_go_on_when_a_tenant_may_begin_no_more() {
+    let fixture = Fixture::new();
+    let limits = TenantLimits { samples_per_second: 0, new_series_per_minute: 0, series_per_table: 2, series: 0 };
+    let hosts = ["a", "b", "c", "d"].map(|host| [("host", host)]);
+    fixture.write(&[row(&hosts[0], 1)]);
+    // A writer that knows nothing yet, as after a restart.
+    let quota = IngestQuota::new("public", limits);
+    let writer = RowWriter::new(Arc::clone(&fixture.engine), "public", RowLimits::default(), 1 << 20);
+    let fixture = Fixture { writer: writer.with_quota(quota), ..fixture };
+    let all = |time_ns| hosts.each_ref().map(|host| row(host, time_ns));
+    for round in 2..4 {
+        let outcome = fixture.write(&all(round));
+        assert_eq!(outcome.written, 2, "{round}");
+        assert_eq!(reasons(&outcome), [(3, RowReason::SeriesLimit), (4, RowReason::SeriesLimit)], "{round}");
+    }
+    assert_eq!(fixture.rows("SELECT host, count(*) FROM cpu GROUP BY host ORDER BY host"), ["a,3", "b,2"]);
+}
+
+#[test]
+fn rows_over_the_rate_of_a_tenant_are_refused_whole_and_fit_later() {
+    let fixture = Fixture::new();
+    let limits = TenantLimits { samples_per_second: 1, new_series_per_minute: 0, series_per_table: 0, series: 0 };
+    let fixture = Fixture { writer: fixture.writer.with_quota(IngestQuota::new("public", limits)), ..fixture };
+    let rows: Vec<Row<'_>> = (0..10).map(|time_ns| row(&[("host", "a")], time_ns)).collect();
+    assert_eq!(fixture.write(&rows).written, 10, "ten seconds are let through at once");
+    let refused = fixture.write_with(&RowOptions::default(), &rows).unwrap_err();
+    assert!(matches!(refused, RowsError::Rate(_)), "{refused}");
+    assert_eq!(fixture.rows("SELECT count(*) FROM cpu"), ["10"]);
 }

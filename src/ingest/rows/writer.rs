@@ -5,19 +5,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lynxstore_storage::Error;
 use lynxstore_storage::engine::{Ack, Engine};
 use lynxstore_storage::ingest::arrange;
-use lynxstore_storage::types::{Dedup, SeriesBatch, SeriesKey, TableSchema};
+use lynxstore_storage::types::{Dedup, SeriesBatch, SeriesKey, TableId, TableSchema};
 use parking_lot::Mutex;
 
 use super::RowLimits;
 use super::dedup::KeyLocks;
-use super::fault::RejectedRows;
+use super::fault::{RejectedRows, RowFault, RowReason};
 use super::request::{RowRequest, RowState, series_key};
 use super::table_rows::TakenRows;
 use crate::ingest::Store;
+use crate::ingest::quota::{IngestQuota, RateExceeded, SeriesRefusal};
 use crate::ingest::tables::{TableMaker, TableNeed};
 
 /// States that are kept for the next request; more run at once only when more requests do.
@@ -88,6 +90,12 @@ pub enum RowsError {
     /// The table must be there and is not.
     #[error("table '{0}' does not exist: create it with CREATE TABLE")]
     NotFound(String),
+    /// The tenant has brought as much as it may for now.
+    #[error(transparent)]
+    Rate(#[from] RateExceeded),
+    /// The body would begin more series than the tenant may have, and is taken whole or not at all.
+    #[error("{}", .0.detail)]
+    Series(RowFault),
     /// The engine did not take it; the same request may be sent again.
     #[error(transparent)]
     Store(#[from] Error),
@@ -106,6 +114,7 @@ pub struct RowWriter {
     engine: Arc<Engine>,
     namespace: String,
     limits: RowLimits,
+    quota: Option<Arc<IngestQuota>>,
     /// Bytes of the series that one state remembers.
     state_bytes_max: usize,
     tables: TableMaker,
@@ -128,11 +137,45 @@ impl RowWriter {
             engine,
             namespace: namespace.into(),
             limits,
+            quota: None,
             state_bytes_max: cache_bytes_max / IDLE_STATES_MAX,
             tables: TableMaker::default(),
             idle: Mutex::default(),
             key_locks: KeyLocks::default(),
         }
+    }
+
+    /// The same writer under the quota of its tenant.
+    #[must_use]
+    pub fn with_quota(self, quota: Arc<IngestQuota>) -> Self {
+        Self { quota: Some(quota), ..self }
+    }
+
+    /// Whether a series may have rows: those that the table has always may.
+    pub(super) fn admit_series(
+        &self,
+        table: Option<TableId>,
+        key: Option<&SeriesKey>,
+    ) -> Result<Result<(), RowFault>, RowsError> {
+        let Some(quota) = &self.quota else { return Ok(Ok(())) };
+        if let Some((table, key)) = table.zip(key)
+            && Store::has_series(&self.engine, table, std::slice::from_ref(key))? == [true]
+        {
+            return Ok(Ok(()));
+        }
+        Ok(quota.admit_series(table, &self.engine, Instant::now()).map_err(|refusal| match refusal {
+            SeriesRefusal::Rate => {
+                RowFault::new(RowReason::SeriesRate, "too many series began in this minute: send the row again later")
+            }
+            SeriesRefusal::Count => RowFault::new(
+                RowReason::SeriesLimit,
+                "the series is new, and the table or the tenant has as many as it may",
+            ),
+        }))
+    }
+
+    fn admit_rows(&self, rows: u64) -> Result<(), RateExceeded> {
+        self.quota.as_ref().map_or(Ok(()), |quota| quota.admit_samples(rows, Instant::now()))
     }
 
     /// The limits of a request.
@@ -203,6 +246,10 @@ impl RowWriter {
             Error::InvalidInput { .. } => RowsError::Malformed(error.to_string()),
             error => RowsError::Store(error),
         })?;
+        self.admit_rows(batch.num_rows() as u64)?;
+        for series in &rows.series {
+            self.admit_series(Some(rows.table), Some(&series.key))?.map_err(RowsError::Series)?;
+        }
         self.engine.write(vec![rows], Ack::Durable)?;
         Ok(RowOutcome { written: batch.num_rows() as u64, ..RowOutcome::default() })
     }
@@ -257,6 +304,7 @@ impl RowWriter {
         if commits.is_empty() {
             return Ok(outcome);
         }
+        self.admit_rows(commits.iter().map(|commit| commit.rows.times.len() as u64).sum())?;
         self.make_tables(&commits, state, options)?;
         let mut batches = Vec::with_capacity(commits.len());
         for commit in commits {
