@@ -28,12 +28,11 @@ mod writer;
 #[cfg(test)]
 mod writer_tests;
 
-pub use crate::ingest::tables::TIME_COLUMN;
 pub use decode::{Exemplar, HistogramSample, Metadata, Sample, Series, WriteRequest, decode};
 pub use error::DecodeError;
 pub use label::{LabelFault, Labels, parse_labels};
 pub use limits::Limits;
-pub use names::{EXEMPLAR_TABLE, HISTOGRAM_COLUMN, METADATA_TABLE, VALUE_COLUMN, table_name, tag_name};
+pub use names::{EXEMPLAR_TABLE, HISTOGRAM_COLUMN, METADATA_TABLE, TIME_COLUMN, VALUE_COLUMN, table_name, tag_name};
 pub use rejection::{Counts, RejectReason, Rejections};
 pub use snappy::decompress;
 pub use summary::{RequestSummary, summarize};

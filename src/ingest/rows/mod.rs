@@ -15,6 +15,7 @@ mod table_rows;
 mod tests;
 mod writer;
 
+#[cfg(feature = "server")]
 pub(crate) use fault::quoted;
 pub use fault::{RejectedRow, RejectedRows, RowFault, RowReason};
 pub use known_series::SeriesName;

@@ -5,6 +5,7 @@ mod events;
 mod http;
 mod line_protocol;
 mod message;
+mod open_telemetry;
 mod otlp;
 mod remote_write;
 mod table_rows;
