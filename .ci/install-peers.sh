@@ -111,4 +111,18 @@ for name in "${newer[@]}"; do
     code=1
   fi
 done
+# The OpenTelemetry SDK with its exporter over HTTP, in a virtual environment of its own.
+otel="$peers/otel-venv"
+if [[ ! -x "$otel/bin/python" ]] || ! "$otel/bin/python" -c 'import opentelemetry.exporter.otlp.proto.http' 2>/dev/null; then
+  if ! { python3 -m venv "$otel" && "$otel/bin/pip" install --quiet \
+    "opentelemetry-sdk==1.45.2" "opentelemetry-exporter-otlp-proto-http==1.45.2"; } </dev/null; then
+    echo "the OpenTelemetry SDK could not be installed" >&2
+    rm -rf "${otel:?}"
+  fi
+fi
+if [[ -x "$otel/bin/python" ]]; then
+  printf 'export LYNX_OTEL_PYTHON=%q\n' "$otel/bin/python" >>"$env_file"
+else
+  code=1
+fi
 exit "$code"

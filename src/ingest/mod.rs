@@ -29,4 +29,3 @@ mod tables;
 #[cfg(feature = "server")]
 pub use precision::Precision;
 pub use store::Store;
-pub use tables::TIME_COLUMN;

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::Store;
 
 /// The time column of tables that protocols create.
-pub const TIME_COLUMN: &str = "time";
+pub(super) const TIME_COLUMN: &str = "time";
 
 /// How often the step is done again after someone else changed the same tables at the same moment.
 const ATTEMPTS_MAX: usize = 8;

@@ -1,6 +1,6 @@
 //! Events as lines of JSON: an object per line becomes a row of one table.
 //!
-//! [`flatten`] turns an object into names and values, [`write`] a body into one commit. A bad line is left out with its
+//! [`flatten()`] turns an object into names and values, [`write()`] a body into one commit. A bad line is left out with its
 //! number and reason. Memory is bounded by the longest line beside the rows themselves.
 
 mod flatten;

@@ -2,7 +2,7 @@
 //!
 //! [`LineParser`] walks a text once and copies nothing but text with escapes; the tags of a line stay one slice, which
 //! [`parse_series`] takes apart when the writer does not know it. A bad line is skipped with its number and reason.
-//! [`write`] is all of it: a body becomes one commit.
+//! [`write()`] is all of it: a body becomes one commit.
 
 mod line;
 mod number;

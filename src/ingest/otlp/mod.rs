@@ -1,6 +1,6 @@
 //! OpenTelemetry metrics (OTLP): from the body of an export request to one commit.
 //!
-//! Both encodings take one way: [`json_to_protobuf`] turns JSON into the protobuf message, and [`write`] walks that message
+//! Both encodings take one way: [`json_to_protobuf`] turns JSON into the protobuf message, and [`write()`] walks that message
 //! point by point without building a tree, so that two bytes never become a hundred. Metrics become tables as Prometheus
 //! translates them (`UnderscoreEscapingWithSuffixes`): see [`metric_name`]. A point that cannot be kept is left out and
 //! counted; a message that is not well-formed is refused whole. Field numbers: opentelemetry-proto `metrics/v1`.

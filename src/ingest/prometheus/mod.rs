@@ -40,12 +40,13 @@ mod writer_tests;
 #[cfg(test)]
 mod writer_v2_tests;
 
-pub use crate::ingest::TIME_COLUMN;
 pub use decode::decode;
 pub use error::DecodeError;
 pub use label::{LabelFault, Labels, parse_labels};
 pub use limits::Limits;
-pub use names::{EXEMPLAR_TABLE, HISTOGRAM_COLUMN, METADATA_TABLE, START_COLUMN, VALUE_COLUMN, table_name, tag_name};
+pub use names::{
+    EXEMPLAR_TABLE, HISTOGRAM_COLUMN, METADATA_TABLE, START_COLUMN, TIME_COLUMN, VALUE_COLUMN, table_name, tag_name,
+};
 pub use rejection::{Counts, Description, RejectReason, Rejections};
 pub use request::{Exemplar, HistogramSample, Metadata, Sample, Series, SeriesMetadata, WriteRequest};
 pub use snappy::decompress;

@@ -6,8 +6,10 @@
 
 use std::borrow::Cow;
 
-use crate::ingest::tables::TIME_COLUMN;
+use crate::ingest::tables;
 
+/// The time column of a metric's table.
+pub const TIME_COLUMN: &str = tables::TIME_COLUMN;
 /// The field of float samples.
 pub const VALUE_COLUMN: &str = "value";
 /// The field of native histograms.

@@ -9,6 +9,7 @@ mod http;
 mod limits;
 mod line_protocol;
 mod message;
+mod open_telemetry;
 mod operation;
 mod otlp;
 mod remote_write;
