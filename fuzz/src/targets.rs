@@ -101,8 +101,10 @@ fn single_vector(bytes: &[u8]) {
 /// The body of a remote-write request, and the same bytes as the message in it.
 pub fn remote_write_body(bytes: &[u8]) {
     let limits = prometheus::Limits { decoded_bytes_max: 1 << 20, ..prometheus::Limits::default() };
-    let _ = prometheus::summarize(bytes, &limits);
-    let _ = prometheus::summarize(&snappy_literals(bytes), &limits);
+    for version in [prometheus::Version::V1, prometheus::Version::V2] {
+        let _ = prometheus::summarize(bytes, version, &limits);
+        let _ = prometheus::summarize(&snappy_literals(bytes), version, &limits);
+    }
 }
 
 /// A snappy block of literals only: fuzzers do not compress.

@@ -11,6 +11,7 @@ mod error;
 mod exec;
 #[cfg(feature = "files")]
 pub mod files;
+mod histogram;
 mod memory;
 mod options;
 mod output;
@@ -20,6 +21,7 @@ mod sql;
 mod statement;
 #[cfg(feature = "datafusion")]
 mod system;
+mod system_rows;
 
 pub use cancellation::Cancellation;
 pub use error::{Error, Result};
@@ -28,3 +30,4 @@ pub use options::{FileAccess, NamespaceAccess, QueryOptions, RollupMode, SqlLimi
 pub use output::{QueryOutput, Route};
 pub use scalar::{Interval, Scalar as ScalarParam};
 pub use statement::{PreparedStatement, QueryEngine, StatementDescription, sql_type};
+pub use system_rows::{SystemRows, SystemTable};

@@ -1,9 +1,12 @@
 //! How a [`QueryEngine`](crate::QueryEngine) runs statements: namespace, threads, limits, and what it may touch.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lynxstore_storage::snapshot::DamagePolicy;
+
+use crate::system_rows::SystemTable;
 
 /// Whether statements may name files (`COPY`, `FROM 'file'`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -130,6 +133,8 @@ pub struct QueryOptions {
     pub rollups: RollupMode,
     /// What a statement does where rows cannot be read because their segment is damaged: `Skip` answers from the rest.
     pub on_damage: DamagePolicy,
+    /// Tables of the namespace `system` beside those of the database: what the program knows.
+    pub system_tables: Arc<[SystemTable]>,
 }
 
 impl Default for QueryOptions {
@@ -154,6 +159,7 @@ impl Default for QueryOptions {
             spill_bytes_max: 16 << 30,
             rollups: RollupMode::On,
             on_damage: DamagePolicy::Fail,
+            system_tables: Arc::from([]),
         }
     }
 }

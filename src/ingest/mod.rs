@@ -5,6 +5,7 @@
 
 pub mod prometheus;
 pub mod quota;
+pub mod rejected;
 pub mod sampling;
 mod store;
 

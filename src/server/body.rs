@@ -15,6 +15,8 @@ use super::in_flight::{InFlight, Share};
 
 /// A body may be slow for this long before its speed counts.
 const SPEED_GRACE: Duration = Duration::from_secs(10);
+/// Room that is made for a body by its declared length.
+const EXPECTED_BYTES_MAX: usize = 64 << 10;
 /// How long the rest of a body that is refused is read and thrown away, so that its sender reads the answer instead of
 /// finding the connection reset.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
@@ -74,7 +76,9 @@ impl BodyReader {
             discard(&mut stream).await;
             return Err(BodyError::TooLarge { limit });
         }
-        let mut read = ReadBody { bytes: Vec::new(), share: Share::default() };
+        // The declared length is the word of a stranger: it saves growing step by step up to a bound only.
+        let expected = declared.map_or(0, |declared| declared.min(EXPECTED_BYTES_MAX as u64) as usize);
+        let mut read = ReadBody { bytes: Vec::with_capacity(expected), share: Share::default() };
         loop {
             let earned = Duration::from_secs(read.bytes.len() as u64 / self.bytes_per_second_min);
             let deadline = start + (SPEED_GRACE + earned).min(self.timeout);

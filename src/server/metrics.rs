@@ -13,6 +13,7 @@ use prometheus::{
 
 use super::process;
 use crate::ingest::prometheus::{RejectReason, WriteOutcome};
+use crate::ingest::rejected::RejectedCounts;
 
 /// Durations from half a millisecond to half a minute.
 const DURATION_BUCKETS: [f64; 15] =
@@ -30,6 +31,7 @@ pub(super) struct Metrics {
     decoded_bytes: IntCounter,
     written: IntCounterVec,
     rejected: IntCounterVec,
+    rejected_elements: IntCounterVec,
     pub(super) retried_requests: IntCounter,
     pub(super) statement_seconds: HistogramVec,
     pub(super) result_rows: IntCounter,
@@ -104,6 +106,11 @@ impl Metrics {
                 &["kind"],
             ),
             rejected,
+            rejected_elements: counters(
+                "lynxstore_rejected_total",
+                "Samples and rows that were refused, by tenant, protocol and reason.",
+                &["tenant", "protocol", "reason"],
+            ),
             retried_requests: counter(
                 "lynxstore_remote_write_retried_requests_total",
                 "Remote-write requests that their sender marked as a repetition.",
@@ -180,6 +187,15 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("a vector takes every write");
         text
+    }
+
+    /// Shows how much was refused of a tenant so far.
+    pub(super) fn set_rejected(&self, tenant: &str, counts: &RejectedCounts) {
+        for ((protocol, reason), count) in counts {
+            let counter = self.rejected_elements.with_label_values(&[tenant, protocol, reason]);
+            // Two scrapes at once may both see the lower count; neither takes anything back.
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
     }
 
     fn set_engine(&self, stats: &EngineStats) {

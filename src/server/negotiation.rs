@@ -3,6 +3,8 @@
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN};
 
+use crate::ingest::prometheus::Version;
+
 /// The form of an SQL result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ResultFormat {
@@ -18,9 +20,9 @@ pub(super) enum ResultFormat {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UnsupportedMedia(pub(super) String);
 
-/// Checks that a remote-write body is a snappy block of the 1.0 message. Missing headers mean just that: early senders
-/// left them out.
-pub(super) fn check_remote_write(headers: &HeaderMap) -> Result<(), UnsupportedMedia> {
+/// Which message a remote-write body holds, by its content type alone. The body is a snappy block; missing headers mean
+/// that, and version 1: early senders left them out.
+pub(super) fn check_remote_write(headers: &HeaderMap) -> Result<Version, UnsupportedMedia> {
     if let Some(encoding) = header(headers, &CONTENT_ENCODING)? {
         let encoding = encoding.trim();
         if !encoding.eq_ignore_ascii_case("snappy") {
@@ -30,22 +32,33 @@ pub(super) fn check_remote_write(headers: &HeaderMap) -> Result<(), UnsupportedM
             )));
         }
     }
-    let Some(content_type) = header(headers, &CONTENT_TYPE)? else { return Ok(()) };
+    let Some(content_type) = header(headers, &CONTENT_TYPE)? else { return Ok(Version::V1) };
     let mut parts = content_type.split(';').map(str::trim);
     let media_type = parts.next().unwrap_or_default();
     if !media_type.eq_ignore_ascii_case("application/x-protobuf") {
         let text = format!("content type {} is not supported, only application/x-protobuf", quoted(media_type));
         return Err(UnsupportedMedia(text));
     }
+    let mut version = None;
     for parameter in parts {
         let Some((name, value)) = parameter.split_once('=') else { continue };
+        if !name.trim().eq_ignore_ascii_case("proto") {
+            continue;
+        }
         let value = value.trim().trim_matches('"');
-        if name.trim().eq_ignore_ascii_case("proto") && value != "prometheus.WriteRequest" {
-            let text = format!("message {} is not supported, only prometheus.WriteRequest", quoted(value));
-            return Err(UnsupportedMedia(text));
+        let found = match value {
+            "prometheus.WriteRequest" => Version::V1,
+            "io.prometheus.write.v2.Request" => Version::V2,
+            _ => {
+                let known = "only prometheus.WriteRequest and io.prometheus.write.v2.Request";
+                return Err(UnsupportedMedia(format!("message {} is not supported, {known}", quoted(value))));
+            }
+        };
+        if version.replace(found).is_some_and(|other| other != found) {
+            return Err(UnsupportedMedia("the content type names two messages".to_owned()));
         }
     }
-    Ok(())
+    Ok(version.unwrap_or_default())
 }
 
 /// A header as text; one that is not text, or stands twice, is not a type that is spoken here.
@@ -107,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn snappy_and_the_message_of_version_1_are_accepted_in_every_spelling() {
+    fn snappy_and_the_messages_of_both_versions_are_accepted_in_every_spelling() {
         for pairs in [
             &[][..],
             &[("content-encoding", "snappy")],
@@ -115,8 +128,10 @@ mod tests {
             &[("content-type", "application/x-protobuf;proto=prometheus.WriteRequest")],
             &[("content-type", "Application/X-Protobuf; charset=x ; proto=\"prometheus.WriteRequest\"")],
         ] {
-            assert_eq!(check_remote_write(&headers(pairs)), Ok(()), "{pairs:?}");
+            assert_eq!(check_remote_write(&headers(pairs)), Ok(Version::V1), "{pairs:?}");
         }
+        let v2 = headers(&[("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request")]);
+        assert_eq!(check_remote_write(&v2), Ok(Version::V2));
     }
 
     #[test]
@@ -128,8 +143,12 @@ mod tests {
             &[("content-encoding", "snappy"), ("content-encoding", "snappy")],
             &[("content-type", "application/json")],
             &[("content-type", "")],
-            &[("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request")],
+            &[("content-type", "application/x-protobuf;proto=io.prometheus.write.v3.Request")],
             &[("content-type", "application/x-protobuf;proto=prometheus.WriteRequest;proto=x")],
+            &[(
+                "content-type",
+                "application/x-protobuf;proto=prometheus.WriteRequest;proto=io.prometheus.write.v2.Request",
+            )],
             &[("content-type", "application/x-protobuf; proto=")],
         ] {
             assert!(check_remote_write(&headers(pairs)).is_err(), "{pairs:?}");

@@ -1,4 +1,4 @@
-//! `POST /api/v1/write`: Prometheus remote write 1.0.
+//! `POST /api/v1/write`: Prometheus remote write 1.0 and 2.0.
 //!
 //! What a sender does next depends on the status, so it is chosen with care. 204: everything is on disk. 4xx: the sender
 //! throws the request away, so it stands only for what no retry can mend. 503: the sender keeps the request and comes
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lynxstore_storage::Error as StorageError;
 
@@ -18,12 +18,20 @@ use super::body::{BodyError, discard_body};
 use super::negotiation::{UnsupportedMedia, check_remote_write, is_cross_origin};
 use super::response;
 use super::state::ServerState;
-use super::tenant::Caller;
-use crate::ingest::prometheus::{DecodeError, RejectReason, WriteError, WriteOutcome};
+use super::tenant::{Caller, Tenant};
+use crate::ingest::prometheus::{Counts, DecodeError, RejectReason, Rejections, Version, WriteError, WriteOutcome};
+use crate::ingest::rejected::{Refusal, RejectedLog};
+
+/// The name of the protocol in counts and descriptions of what was refused.
+const PROTOCOL: &str = "remote_write";
 
 /// Set by Prometheus on repetitions of a request.
 const RETRY_ATTEMPT: &str = "retry-attempt";
 
+/// How much was written, for senders of version 2.
+const WRITTEN_SAMPLES: &str = "x-prometheus-remote-write-samples-written";
+const WRITTEN_HISTOGRAMS: &str = "x-prometheus-remote-write-histograms-written";
+const WRITTEN_EXEMPLARS: &str = "x-prometheus-remote-write-exemplars-written";
 /// When a tenant of which too many series began may bring others.
 const SERIES_RETRY: Duration = Duration::from_secs(30);
 
@@ -34,18 +42,45 @@ pub(super) async fn write(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    if is_cross_origin(&headers) {
+    let version = match check_remote_write(&headers) {
+        Ok(version) => version,
+        Err(UnsupportedMedia(message)) => {
+            discard_body(body).await;
+            return response::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message);
+        }
+    };
+    let mut written = Counts::default();
+    let mut answer = write_body(&state, tenant, version, &headers, body, &mut written).await;
+    // Senders of version 2 take their absence for a receiver that knows version 1 only; those of version 1 take their
+    // presence for a partial write.
+    if version == Version::V2 {
+        for (name, count) in [
+            (WRITTEN_SAMPLES, written.samples),
+            (WRITTEN_HISTOGRAMS, written.histograms),
+            (WRITTEN_EXEMPLARS, written.exemplars),
+        ] {
+            answer.headers_mut().insert(name, HeaderValue::from(count));
+        }
+    }
+    answer
+}
+
+async fn write_body(
+    state: &Arc<ServerState>,
+    tenant: Arc<Tenant>,
+    version: Version,
+    headers: &HeaderMap,
+    body: Body,
+    written: &mut Counts,
+) -> Response {
+    if is_cross_origin(headers) {
         discard_body(body).await;
         return response::text(StatusCode::FORBIDDEN, "requests from pages of other sites are not accepted");
-    }
-    if let Err(UnsupportedMedia(message)) = check_remote_write(&headers) {
-        discard_body(body).await;
-        return response::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message);
     }
     if headers.contains_key(RETRY_ATTEMPT) {
         state.metrics.retried_requests.inc();
     }
-    let mut body = match state.bodies.read(&headers, body, state.options.remote_write.body_bytes_max).await {
+    let mut body = match state.bodies.read(headers, body, state.options.remote_write.body_bytes_max).await {
         Ok(body) => body,
         Err(error) => return response::text(body_status(&error), &error.to_string()),
     };
@@ -65,14 +100,42 @@ pub(super) async fn write(
     let job = move || {
         // Held to the end of the job, also when the client has gone.
         let _permit = permit;
-        tenant.writer.write(&body.bytes, now_ns())
+        let arrival_ns = now_ns();
+        let result = tenant.writer.write(&body.bytes, version, arrival_ns);
+        if let Ok(outcome) = &result {
+            keep_rejections(&tenant.rejected, &outcome.rejected, arrival_ns);
+        }
+        result
     };
     match tokio::task::spawn_blocking(job).await {
-        Ok(result) => answer(&state, result),
+        Ok(result) => {
+            if let Ok(outcome) = &result {
+                *written = outcome.written;
+            }
+            answer(state, result)
+        }
         Err(error) => {
             tracing::error!(%error, "a remote-write request failed by a bug");
             response::text(StatusCode::INTERNAL_SERVER_ERROR, "the request failed by a bug of the server; see its log")
         }
+    }
+}
+
+/// Counts what was refused, and keeps the descriptions that the request has.
+fn keep_rejections(log: &RejectedLog, rejections: &Rejections, refused_ns: i64) {
+    for (reason, count) in rejections.elements_by_reason() {
+        log.count(PROTOCOL, reason.as_str(), count);
+    }
+    for description in rejections.described() {
+        let refusal = Refusal {
+            protocol: PROTOCOL,
+            reason: description.reason.as_str(),
+            table: &description.metric,
+            labels: &description.labels,
+            time_ns: description.time_ns,
+            detail: &description.detail,
+        };
+        log.describe(&refusal, refused_ns);
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Method, StatusCode};
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -32,12 +32,14 @@ pub(super) fn router(state: Arc<ServerState>) -> Router {
         .with_state(state)
 }
 
+/// What paths without a route are called: the set of names must not be up to clients.
+const OTHER: &str = "other";
+
 /// Counts and times a request, and tells a client that stays connected that the server is going.
 async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response {
     let start = Instant::now();
-    // Paths that are not ours share one name: the set of names must not be up to clients.
     let path = request.extensions().get::<MatchedPath>().cloned();
-    let path = path.as_ref().map_or("other", MatchedPath::as_str);
+    let path = path.as_ref().map_or(OTHER, MatchedPath::as_str);
     let has_body = request.method() != Method::GET;
     let id = request_id(request.headers());
     let span = request_span(request.method().as_str(), path, &id, request.headers());
@@ -47,7 +49,7 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
     state.metrics.request_seconds.with_label_values(&[path]).observe(start.elapsed().as_secs_f64());
     state.metrics.requests.with_label_values(&[path, answer.status().as_str()]).inc();
     // Nobody read the body of a request that no handler took: the connection ends with it, and the client is told.
-    let is_unread = matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
+    let is_unread = path == OTHER || answer.status() == StatusCode::METHOD_NOT_ALLOWED;
     if state.is_stopping.load(Ordering::Acquire) || (has_body && is_unread) {
         answer.headers_mut().insert(CONNECTION, axum::http::HeaderValue::from_static("close"));
     }
@@ -71,6 +73,9 @@ async fn ready(State(state): State<Arc<ServerState>>) -> Response {
 async fn metrics(State(state): State<Arc<ServerState>>, identity: Identity) -> Response {
     let stats = state.engine.stats();
     let text = if identity.roles.include(Role::Admin) {
+        for tenant in state.tenants.known() {
+            state.metrics.set_rejected(tenant.name(), &tenant.rejected.counts());
+        }
         let mut text = state.metrics.render(&stats, state.cached_series());
         text.extend(state.load.render(&state, &stats, None));
         text

@@ -20,6 +20,7 @@ use super::response;
 use super::state::ServerState;
 use crate::ingest::prometheus::RemoteWriter;
 use crate::ingest::quota::IngestQuota;
+use crate::ingest::rejected::{RejectedLog, system_tables};
 
 /// A cache from labels to series is at least this large, however many tenants share its memory.
 const SERIES_CACHE_BYTES_MIN: usize = 1 << 20;
@@ -33,6 +34,8 @@ pub(super) struct Tenant {
     pub(super) writer: RemoteWriter<Arc<Engine>>,
     /// What it may bring; writers of every protocol take from it.
     pub(super) quota: Arc<IngestQuota>,
+    /// What its requests brought in vain; its own statements see it as `system.rejected_samples`.
+    pub(super) rejected: Arc<RejectedLog>,
 }
 
 impl Tenant {
@@ -43,7 +46,9 @@ impl Tenant {
         options: &ServerOptions,
         cache: usize,
     ) -> Self {
+        let rejected = Arc::new(RejectedLog::default());
         let query = query.with_options(QueryOptions {
+            system_tables: system_tables(&rejected),
             namespace: name.as_str().to_owned(),
             namespace_access: NamespaceAccess::Own,
             ..query.options().clone()
@@ -55,6 +60,7 @@ impl Tenant {
             writer: RemoteWriter::new(Arc::clone(engine), name.as_str(), options.remote_write.clone(), cache)
                 .with_quota(Arc::clone(&quota)),
             quota,
+            rejected,
             name: name.clone(),
         }
     }

@@ -173,6 +173,12 @@ fn write_storage_seeds() {
         ("regular_times", format!("INSERT INTO t VALUES {}", values(0..40, 2))),
         ("nulls_only", "INSERT INTO t (time, host) VALUES (5, NULL), (3, 'a'), (5, 'a')".to_owned()),
         (
+            "shared_keys",
+            "INSERT INTO t (time, host, f) VALUES (1, 'a-long-name-of-host-0001', 1), (1, 'a-long-name-of-host-0002', 2), \
+             (1, 'a-long-name-of-host-0013', 3), (1, '', 4)"
+                .to_owned(),
+        ),
+        (
             "extremes",
             format!(
                 "INSERT INTO t VALUES ({}, '', '', 5e-324, {}, 18446744073709551615, true, ''), \
@@ -235,7 +241,7 @@ fn write_vector_seeds() {
     write("split", floats.len(), &|data| encode_f64(&floats, None, data).0);
 }
 
-/// Messages of remote write 1.0, put together field by field.
+/// Messages of remote write 1.0 and 2.0, put together field by field.
 fn remote_write_messages() -> Vec<(&'static str, Vec<u8>)> {
     let metric = |name: &str| label("__name__", name);
     let samples = [
@@ -257,7 +263,24 @@ fn remote_write_messages() -> Vec<(&'static str, Vec<u8>)> {
         varint(15, 1_700_000_000_000),
     ];
     let metadata = [varint(1, 1), bytes_field(2, b"up"), bytes_field(4, b"Whether it is up."), bytes_field(5, b"")];
+    let symbols: Vec<u8> = ["", "__name__", "up", "job", "api", "trace_id", "abc", "Whether it is up."]
+        .into_iter()
+        .flat_map(|symbol| bytes_field(4, symbol.as_bytes()))
+        .collect();
+    let of_v2 = |series: &[Vec<u8>]| {
+        let references = bytes_field(1, &[1, 2, 3, 4]);
+        [symbols.clone(), bytes_field(5, &[references, series.concat()].concat())].concat()
+    };
+    let exemplar_v2 = bytes_field(4, &[bytes_field(1, &[5, 6]), double(2, 0.5), varint(3, 1)].concat());
+    let metadata_v2 = bytes_field(5, &[varint(1, 2), varint(3, 7), varint(4, 0)].concat());
+    let started = bytes_field(2, &[double(1, 1.0), varint(2, 20), varint(3, 10)].concat());
     vec![
+        ("v2_samples", of_v2(&[sample(1.0, 1), started])),
+        ("v2_exemplar_only", of_v2(&[exemplar_v2])),
+        ("v2_metadata_and_created", of_v2(&[sample(1.0, 20), metadata_v2, varint(6, 10)])),
+        ("v2_histogram", of_v2(&[bytes_field(3, &histogram.concat())])),
+        ("v2_odd_references", [symbols.clone(), bytes_field(5, &bytes_field(1, &[1, 2, 99]))].concat()),
+        ("v2_scattered_references", of_v2(&[varint(1, 3), varint(1, 4), bytes_field(1, &[5, 6])])),
         ("samples", bytes_field(1, &samples.concat())),
         ("two_series", [bytes_field(1, &samples.concat()), bytes_field(1, &samples[..3].concat())].concat()),
         ("exemplar", bytes_field(1, &[metric("requests_total"), sample(1.0, 1), exemplar].concat())),

@@ -1,10 +1,14 @@
-//! A real Prometheus scrapes `tsq serve` and writes what it scraped to it; `tsq serve` is killed in the middle.
+//! Real senders scrape `tsq serve` and write what they scraped to it; `tsq serve` is killed in the middle.
 //!
 //! The truth is what Prometheus itself stored: every sample that its own HTTP API returns for the time of the test must be
 //! in SQL once, with the same bits, and nothing else may be there. Prometheus retries what was not acknowledged, so this
 //! holds over the kill as well: a sample that was acknowledged and lost would stay lost.
 //!
-//! The binary comes from `LYNX_PROMETHEUS`, from where `.ci/install-peers.sh` puts it, or from the path.
+//! A Prometheus of Debian's newer suites does the same with remote write 2.0 and a kill every few seconds. vmagent, which
+//! begins with zstd and is told to use snappy, keeps nothing that could be the truth but the number of its scrapes.
+//!
+//! The binaries come from `LYNX_PROMETHEUS`, `LYNX_PROMETHEUS_NEW` and `LYNX_VMAGENT`, from where `.ci/install-peers.sh`
+//! puts them, or from the path.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,10 +23,11 @@ use serde_json::Value;
 
 use crate::support::{KillOnDrop, free_port, report_skipped, scratch_dir, tsq_binary};
 
-const TEST: &str = "prometheus::a_real_prometheus_finds_its_samples_in_sql_over_a_kill";
-
 /// Time from the first scrape to the kill, and from the restart to the comparison.
 const PHASE: Duration = Duration::from_secs(15);
+
+/// Time between two kills, where there are many.
+const KILL_EVERY: Duration = Duration::from_secs(5);
 
 /// How long Prometheus may take to send what it has queued while the server was away.
 const CATCH_UP_MAX: Duration = Duration::from_secs(60);
@@ -33,23 +38,51 @@ const STALE_BITS: u64 = 0x7ff0_0000_0000_0002;
 /// A series by its labels, among them `__name__`; its samples by time in milliseconds.
 type Series = BTreeMap<BTreeMap<String, String>, Vec<(i64, u64)>>;
 
+/// Which message a Prometheus is told to send.
+#[derive(Clone, Copy, PartialEq)]
+enum Message {
+    V1,
+    V2,
+}
+
 #[test]
 fn a_real_prometheus_finds_its_samples_in_sql_over_a_kill() {
-    let Some(binary) = prometheus_binary() else {
-        report_skipped(TEST, "no Prometheus on this machine; .ci/install-peers.sh fetches one");
-        return;
-    };
+    match find_binary("LYNX_PROMETHEUS", "prometheus", "prometheus") {
+        Some(binary) => run_prometheus(&binary, Message::V1, &[PHASE]),
+        None => skip("a_real_prometheus_finds_its_samples_in_sql_over_a_kill", "Prometheus"),
+    }
+}
+
+#[test]
+fn a_newer_prometheus_finds_its_samples_in_sql_with_remote_write_2_over_many_kills() {
+    match find_binary("LYNX_PROMETHEUS_NEW", "prometheus-new", "prometheus") {
+        Some(binary) => run_prometheus(&binary, Message::V2, &[KILL_EVERY; 5]),
+        None => {
+            skip("a_newer_prometheus_finds_its_samples_in_sql_with_remote_write_2_over_many_kills", "newer Prometheus")
+        }
+    }
+}
+
+fn skip(test: &str, program: &str) {
+    let reason = format!("no {program} on this machine; .ci/install-peers.sh fetches one");
+    report_skipped(&format!("prometheus::{test}"), &reason);
+}
+
+/// Kills the server after each of the times, then compares.
+fn run_prometheus(binary: &Path, message: Message, kills: &[Duration]) {
     let scratch = scratch_dir();
     let dir = scratch.path().join("database");
     let (server_port, prometheus_port) = (free_port(), free_port());
 
     let mut server = start_server(&dir, server_port);
-    let prometheus = start_prometheus(&binary, scratch.path(), prometheus_port, server_port);
-    std::thread::sleep(PHASE);
-    server.kill();
-    // Long enough for a failed scrape: `up` becomes 0 and every other series gets a stale marker.
-    std::thread::sleep(Duration::from_secs(3));
-    let server = start_server(&dir, server_port);
+    let prometheus = start_prometheus(binary, scratch.path(), prometheus_port, server_port, message);
+    for time in kills {
+        std::thread::sleep(*time);
+        server.kill();
+        // Long enough for a failed scrape: `up` becomes 0 and every other series gets a stale marker.
+        std::thread::sleep(Duration::from_secs(3));
+        server = start_server(&dir, server_port);
+    }
     std::thread::sleep(PHASE);
 
     let end = http_get_json(prometheus_port, "/api/v1/query?query=time()");
@@ -72,16 +105,89 @@ fn a_real_prometheus_finds_its_samples_in_sql_over_a_kill() {
     compare(&truth, &samples_in_sql(&database, &truth, end_seconds), "after a graceful stop");
     database.flush().unwrap();
     compare(&truth, &samples_in_sql(&database, &truth, end_seconds), "after a flush");
+    if message == Message::V2 {
+        assert!(database.table("prometheus_metadata").is_ok(), "version 2 brings metadata with the series");
+    }
 }
 
-fn prometheus_binary() -> Option<PathBuf> {
-    let named = std::env::var_os("LYNX_PROMETHEUS").map(PathBuf::from);
+#[test]
+fn every_scrape_of_vmagent_is_in_sql_over_many_kills() {
+    let Some(binary) = find_binary("LYNX_VMAGENT", "victoria-metrics", "vmagent") else {
+        skip("every_scrape_of_vmagent_is_in_sql_over_many_kills", "vmagent");
+        return;
+    };
+    let scratch = scratch_dir();
+    let dir = scratch.path().join("database");
+    let (server_port, agent_port) = (free_port(), free_port());
+    let mut server = start_server(&dir, server_port);
+    let agent = start_vmagent(&binary, scratch.path(), agent_port, server_port);
+    for _ in 0..4 {
+        std::thread::sleep(KILL_EVERY);
+        server.kill();
+        std::thread::sleep(Duration::from_secs(2));
+        server = start_server(&dir, server_port);
+    }
+    std::thread::sleep(KILL_EVERY);
+    let scrapes = scrapes_of_vmagent(agent_port);
+    assert!(scrapes > 15, "only {scrapes} scrapes");
+    // It sends what it has queued before it ends.
+    stop_gracefully(agent, "vmagent");
+    stop_gracefully(server, "tsq serve");
+
+    let database = Database::open(&dir).unwrap();
+    let output = database.query("SELECT time FROM up ORDER BY time").unwrap();
+    let rows = output.row_count() as u64;
+    // One may have been made since they were counted; a repeated request makes no second row.
+    assert!((scrapes..=scrapes + 2).contains(&rows), "{scrapes} scrapes, {rows} rows");
+    let down = database.query("SELECT count(*) FROM up WHERE value = 0").unwrap();
+    let down = down.batches[0].column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0);
+    assert!(down > 0, "no scrape failed while the server was down");
+}
+
+fn start_vmagent(binary: &Path, scratch: &Path, port: u16, server_port: u16) -> KillOnDrop {
+    let config = scratch.join("vmagent.yml");
+    let text = format!(
+        "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n\
+         scrape_configs:\n  - job_name: lynxstore\n    static_configs:\n      - targets: ['127.0.0.1:{server_port}']\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let child = Command::new(binary)
+        .arg(format!("-promscrape.config={}", config.display()))
+        .arg(format!("-remoteWrite.url=http://127.0.0.1:{server_port}/api/v1/write"))
+        .arg(format!("-remoteWrite.tmpDataPath={}", scratch.join("vmagent").display()))
+        .arg(format!("-httpListenAddr=127.0.0.1:{port}"))
+        .arg("-remoteWrite.retryMinInterval=100ms")
+        .arg("-remoteWrite.retryMaxTime=500ms")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(scratch.join("vmagent.log")).unwrap())
+        .spawn()
+        .unwrap();
+    let agent = KillOnDrop(child);
+    wait_until_up(&format!("http://127.0.0.1:{port}/health"), "vmagent");
+    agent
+}
+
+/// How many scrapes it made so far, failed ones included.
+fn scrapes_of_vmagent(port: u16) -> u64 {
+    let mut response = ureq::get(format!("http://127.0.0.1:{port}/metrics")).call().unwrap();
+    let text = response.body_mut().read_to_string().unwrap();
+    // By status where there was an answer, and those that had none.
+    let counts = ["vm_promscrape_scrapes_total{", "vm_promscrape_scrapes_failed_total "];
+    let lines = text.lines().filter(|line| counts.iter().any(|name| line.starts_with(name)));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
+}
+
+/// A program by its variable, in the cache of `.ci/install-peers.sh`, or on the path.
+fn find_binary(variable: &str, package: &str, name: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from);
     let cache = std::env::var_os("LYNX_CACHE").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/lynxstore")));
-    let cached = cache.map(|cache| cache.join("peers/prometheus/usr/bin/prometheus"));
-    let on_path =
-        std::env::var_os("PATH").into_iter().flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
-    let candidates = named.into_iter().chain(cached).chain(on_path.map(|dir| dir.join("prometheus")));
+    let cached = cache.map(|cache| cache.join("peers").join(package).join("usr/bin").join(name));
+    // What is on the path may be old.
+    let on_path = std::env::var_os("PATH").filter(|_| package == name);
+    let on_path = on_path.into_iter().flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
+    let candidates = named.into_iter().chain(cached).chain(on_path.map(|dir| dir.join(name)));
     candidates.into_iter().find(|path| path.is_file())
 }
 
@@ -101,17 +207,24 @@ fn start_server(dir: &Path, port: u16) -> KillOnDrop {
     server
 }
 
-fn start_prometheus(binary: &Path, scratch: &Path, port: u16, server_port: u16) -> KillOnDrop {
+fn start_prometheus(binary: &Path, scratch: &Path, port: u16, server_port: u16, message: Message) -> KillOnDrop {
+    let protobuf_message = match message {
+        Message::V1 => "",
+        Message::V2 => "    protobuf_message: io.prometheus.write.v2.Request\n",
+    };
     let config = scratch.join("prometheus.yml");
     let text = format!(
         "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n\
          scrape_configs:\n  - job_name: lynxstore\n    static_configs:\n      - targets: ['127.0.0.1:{server_port}']\n\
-         remote_write:\n  - url: http://127.0.0.1:{server_port}/api/v1/write\n    remote_timeout: 5s\n    \
+         remote_write:\n  - url: http://127.0.0.1:{server_port}/api/v1/write\n    remote_timeout: 5s\n{protobuf_message}    \
          queue_config:\n      batch_send_deadline: 500ms\n      min_backoff: 30ms\n      max_backoff: 500ms\n"
     );
     std::fs::write(&config, text).unwrap();
     let log = std::fs::File::create(scratch.join("prometheus.log")).unwrap();
+    // Version 2 takes metadata from the log of Prometheus, where it stands only when it is told so.
+    let features = (message == Message::V2).then_some("--enable-feature=metadata-wal-records");
     let child = Command::new(binary)
+        .args(features)
         .arg(format!("--config.file={}", config.display()))
         .arg(format!("--storage.tsdb.path={}", scratch.join("prometheus").display()))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))

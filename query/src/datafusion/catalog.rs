@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::files::looks_like_file;
 use crate::options::FileAccess;
 use crate::sql::SYSTEM_NAMESPACE;
-use crate::system::{self, SystemTables};
+use crate::system::SystemTables;
 
 /// The name of the only catalog, for DataFusion's sake; statements have no reason to write it.
 pub(super) const CATALOG: &str = "lynxstore";
@@ -118,7 +118,7 @@ struct NamespaceTables {
 impl SchemaProvider for NamespaceTables {
     fn table_names(&self) -> Vec<String> {
         if self.namespace == SYSTEM_NAMESPACE {
-            return system::NAMES.map(str::to_owned).to_vec();
+            return self.catalog.system.names();
         }
         let tables = self.catalog.snapshot.tables();
         tables.filter(|table| table.namespace == self.namespace).map(|table| table.name.clone()).collect()

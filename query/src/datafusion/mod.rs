@@ -18,6 +18,7 @@ mod field_bound;
 mod file_table;
 mod first_last;
 mod first_last_groups;
+mod histogram_function;
 mod lttb;
 mod memory_pool;
 mod moving_avg;

@@ -86,7 +86,11 @@ impl RunOptions {
             spill_dir: options.spill_dir.clone(),
             spill_bytes_max: options.spill_bytes_max,
             on_damage: options.on_damage,
-            system: SystemTables { engine: Arc::clone(engine), access: options.system_access },
+            system: SystemTables {
+                engine: Arc::clone(engine),
+                access: options.system_access,
+                added: Arc::clone(&options.system_tables),
+            },
             query: options.clone(),
             workers: Arc::default(),
             tables: Arc::from([]),

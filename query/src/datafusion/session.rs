@@ -16,6 +16,7 @@ use super::catalog::{CATALOG, SnapshotCatalog};
 use super::error::from_datafusion;
 use super::extreme::Extreme;
 use super::first_last::{End, FirstLast};
+use super::histogram_function::HistogramFunction;
 use super::lttb::Lttb;
 use super::memory_pool::AccountPool;
 use super::moving_avg::MovingAvg;
@@ -47,6 +48,7 @@ static TEMPLATE: LazyLock<SessionState> = LazyLock::new(|| {
     let is_registered = [TimeBucket::bucket(), TimeBucket::trunc_in_zone()]
         .into_iter()
         .all(|function| state.register_udf(Arc::new(ScalarUDF::from(function))).is_ok())
+        && HistogramFunction::all().all(|function| state.register_udf(Arc::new(ScalarUDF::from(function))).is_ok())
         && aggregates.all(|aggregate| state.register_udaf(Arc::new(aggregate)).is_ok())
         && state.register_udwf(Arc::new(WindowUDF::from(MovingAvg::new()))).is_ok();
     assert!(is_registered, "a session state takes every function");

@@ -94,6 +94,10 @@ fn unary(function: ScalarFunction, array: &ArrayRef, digits: Option<i32>, data_t
             };
             Ok(Arc::new(result))
         }
+        DataType::Binary => match function {
+            ScalarFunction::Histogram(part) => Ok(part.evaluate(array.as_binary::<i32>())),
+            _ => Err(Error::execution("the function does not take BLOB")),
+        },
         other => Err(Error::execution(format!("the function does not take {other}"))),
     }
 }

@@ -3,6 +3,7 @@
 use arrow::datatypes::DataType;
 
 use super::coerce::{is_integer, is_text};
+use crate::histogram::HistogramPart;
 
 /// A scalar function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(crate) enum ScalarFunction {
     Coalesce,
     /// `nullif(a, b)`.
     NullIf,
+    /// A part of a native histogram.
+    Histogram(HistogramPart),
 }
 
 impl ScalarFunction {
@@ -58,7 +61,7 @@ impl ScalarFunction {
             "trim" | "btrim" => Self::Trim,
             "coalesce" => Self::Coalesce,
             "nullif" => Self::NullIf,
-            _ => return None,
+            name => Self::Histogram(HistogramPart::from_name(name)?),
         })
     }
 
@@ -85,6 +88,9 @@ impl ScalarFunction {
                 fits.then_some((DataType::Float64, DataType::Float64))
             }
             Self::Lower | Self::Upper | Self::Trim if unary && is_text(first) => Some((DataType::Utf8, DataType::Utf8)),
+            Self::Histogram(part) if unary && matches!(first, DataType::Binary | DataType::Null) => {
+                Some((DataType::Binary, part.data_type()))
+            }
             Self::Length if unary && is_text(first) => Some((DataType::Utf8, DataType::Int32)),
             _ => None,
         }

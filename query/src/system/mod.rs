@@ -1,9 +1,11 @@
 //! The tables of the namespace `system`: what the database knows of itself, as rows.
 //!
 //! Each is made when a statement names it, from one snapshot and the state of the engine at that moment. They can be read
-//! and joined like any table, and not written.
+//! and joined like any table, and not written. A program that runs statements may add tables of what it knows itself
+//! ([`SystemRows`](crate::SystemRows)).
 
 mod builder;
+mod cardinality;
 mod catalog;
 mod damage;
 mod engine;
@@ -17,10 +19,21 @@ use lynxstore_storage::snapshot::Snapshot;
 
 use crate::error::{Error, Result};
 use crate::options::{StatementAccess, SystemAccess};
+use crate::system_rows::SystemTable;
 
 /// Names of the system tables.
-pub(crate) const NAMES: [&str; 9] =
-    ["columns", "corruption", "memory", "partitions", "recovery", "segments", "series", "tables", "tasks"];
+const NAMES: [&str; 10] = [
+    "cardinality",
+    "columns",
+    "corruption",
+    "memory",
+    "partitions",
+    "recovery",
+    "segments",
+    "series",
+    "tables",
+    "tasks",
+];
 
 /// Makes system tables of one engine. Cheap to clone.
 ///
@@ -30,6 +43,8 @@ pub(crate) const NAMES: [&str; 9] =
 pub(crate) struct SystemTables {
     pub(crate) engine: Arc<Engine>,
     pub(crate) access: SystemAccess,
+    /// Tables that the program adds.
+    pub(crate) added: Arc<[SystemTable]>,
 }
 
 /// The tables about the whole process: files, background work, memory.
@@ -42,12 +57,21 @@ impl SystemTables {
             let needs = StatementAccess::Admin.name();
             return Err(Error::AccessDenied { what: format!("the table system.{name}"), needs });
         }
-        table(&self.engine, snapshot, name)
+        match self.added.iter().find(|table| table.name == name) {
+            Some(table) => table.rows.rows().map(Some).map_err(Error::arrow),
+            None => table(&self.engine, snapshot, name),
+        }
+    }
+
+    /// Names of all tables.
+    pub(crate) fn names(&self) -> Vec<String> {
+        NAMES.into_iter().chain(self.added.iter().map(|table| table.name)).map(str::to_owned).collect()
     }
 }
 
 fn table(engine: &Engine, snapshot: &Snapshot, name: &str) -> Result<Option<RecordBatch>> {
     Ok(Some(match name {
+        "cardinality" => cardinality::cardinality(snapshot)?,
         "tables" => catalog::tables(snapshot)?,
         "columns" => catalog::columns(snapshot)?,
         "series" => catalog::series(snapshot)?,

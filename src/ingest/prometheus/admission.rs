@@ -6,15 +6,20 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::rejection::{Counts, RejectReason};
-use super::writer::{Plan, counts_of, series_key};
+use super::plan::Plan;
+use super::rejection::{Counts, Description, RejectReason};
+use super::writer::series_key;
 use super::{RemoteWriter, WriteRequest};
 use crate::ingest::Store;
 use crate::ingest::quota::SeriesRefusal;
 
 impl<S: Store> RemoteWriter<S> {
     /// Leaves out the new series that the quota refuses; all others go on.
-    pub(super) fn admit_new(&self, request: &WriteRequest<'_>, plan: &mut Plan<'_>) -> lynxstore_storage::Result<()> {
+    pub(super) fn admit_new(
+        &self,
+        request: &WriteRequest<'_>,
+        plan: &mut Plan<'_, '_>,
+    ) -> lynxstore_storage::Result<()> {
         let Some(quota) = &self.quota else { return Ok(()) };
         let now = Instant::now();
         let mut tables = HashMap::new();
@@ -47,8 +52,9 @@ impl<S: Store> RemoteWriter<S> {
                 }
             };
             outcome.written.series -= 1;
-            let counts = Counts { exemplars: 0, ..counts_of(&request.series[new.index as usize]) };
-            outcome.rejected.add(reason, counts, || format!("{why}: series {:?}{}", new.table, new.labels.to_text()));
+            // Exemplars and metadata do not need the series and are written.
+            let counts = Counts { exemplars: 0, metadata: 0, ..request.series[new.index as usize].counts() };
+            outcome.rejected.add(reason, counts, || Description::new(reason, why).of_series(&new.labels));
             false
         });
         Ok(())

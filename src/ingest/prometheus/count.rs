@@ -1,23 +1,16 @@
 //! The first walk over a message: counts its elements and stops at the first limit.
 //!
 //! Two wire bytes can stand for one element, so byte limits alone do not bound memory. After this walk the decode pass
-//! allocates each list once, at its exact length. Field numbers: `prompb/remote.proto` and `prompb/types.proto`.
+//! allocates each list once, at its exact length.
 
+use super::version::Version;
 use super::wire::Reader;
 use super::{DecodeError, Limits};
-
-/// Fields of `WriteRequest`.
-pub(super) const REQUEST_TIMESERIES: u32 = 1;
-pub(super) const REQUEST_METADATA: u32 = 3;
-/// Fields of `TimeSeries`.
-pub(super) const SERIES_LABELS: u32 = 1;
-pub(super) const SERIES_SAMPLES: u32 = 2;
-pub(super) const SERIES_EXEMPLARS: u32 = 3;
-pub(super) const SERIES_HISTOGRAMS: u32 = 4;
 
 /// Number of elements in a message.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ElementCounts {
+    pub(super) symbols: usize,
     pub(super) series: usize,
     pub(super) samples: usize,
     pub(super) histograms: usize,
@@ -26,34 +19,38 @@ pub(super) struct ElementCounts {
 }
 
 /// Counts the elements of a message within its limits.
-pub(super) fn count(message: &[u8], limits: &Limits) -> Result<ElementCounts, DecodeError> {
+pub(super) fn count(message: &[u8], version: Version, limits: &Limits) -> Result<ElementCounts, DecodeError> {
+    let numbers = version.field_numbers();
     let mut counts = ElementCounts::default();
     let mut request = Reader::new(message);
     loop {
         let offset = request.position();
         let Some((number, value)) = request.next_field()? else { break };
-        match number {
-            REQUEST_TIMESERIES => {
-                counts.series += 1;
-                DecodeError::check("time series", counts.series, limits.series_max)?;
-                let mut series = Reader::new(value.bytes(offset)?);
-                while let Some((number, _)) = series.next_field()? {
-                    match number {
-                        SERIES_SAMPLES => counts.samples += 1,
-                        SERIES_EXEMPLARS => counts.exemplars += 1,
-                        SERIES_HISTOGRAMS => counts.histograms += 1,
-                        _ => {}
-                    }
-                }
-                DecodeError::check("samples", counts.samples, limits.samples_max)?;
-                DecodeError::check("histograms", counts.histograms, limits.histograms_max)?;
-                DecodeError::check("exemplars", counts.exemplars, limits.exemplars_max)?;
+        if number == numbers.series {
+            counts.series += 1;
+            DecodeError::check("time series", counts.series, limits.series_max)?;
+            let mut series = Reader::new(value.bytes(offset)?);
+            loop {
+                let number = match series.next_short() {
+                    Some((number, _)) => number,
+                    None => match series.next_field()? {
+                        Some((number, _)) => number,
+                        None => break,
+                    },
+                };
+                counts.samples += usize::from(number == numbers.samples);
+                counts.exemplars += usize::from(number == numbers.exemplars);
+                counts.histograms += usize::from(number == numbers.histograms);
             }
-            REQUEST_METADATA => {
-                counts.metadata += 1;
-                DecodeError::check("metadata entries", counts.metadata, limits.metadata_max)?;
-            }
-            _ => {}
+            DecodeError::check("samples", counts.samples, limits.samples_max)?;
+            DecodeError::check("histograms", counts.histograms, limits.histograms_max)?;
+            DecodeError::check("exemplars", counts.exemplars, limits.exemplars_max)?;
+        } else if Some(number) == numbers.metadata {
+            counts.metadata += 1;
+            DecodeError::check("metadata entries", counts.metadata, limits.metadata_max)?;
+        } else if Some(number) == numbers.symbols {
+            counts.symbols += 1;
+            DecodeError::check("symbols", counts.symbols, limits.symbols_max)?;
         }
     }
     Ok(counts)

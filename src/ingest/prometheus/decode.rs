@@ -1,141 +1,141 @@
 //! The second walk over a message: lists what is in it as slices of the message.
 //!
 //! Invariant: nothing here allocates per series or per sample; labels stay raw bytes, which is what the series cache of
-//! the writer looks up. Everything but the inside of labels, exemplar labels and histogram buckets is checked here.
+//! the writer looks up. Everything but the inside of labels, exemplar labels and histogram buckets is checked here. The
+//! parts of version 2 are in `decode_v2`.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::count::{
-    REQUEST_METADATA, REQUEST_TIMESERIES, SERIES_EXEMPLARS, SERIES_HISTOGRAMS, SERIES_LABELS, SERIES_SAMPLES, count,
-};
+use super::count::count;
+use super::decode_v2;
+use super::request::{Exemplar, HistogramSample, Metadata, Sample, Series, WriteRequest};
+use super::version::Version;
 use super::wire::Reader;
 use super::{DecodeError, Limits};
 
-/// A float sample.
-#[derive(Debug, Clone, Copy)]
-pub struct Sample {
-    /// Milliseconds since the epoch.
-    pub time_ms: i64,
-    /// The value; NaN payloads, stale markers among them, are as they came.
-    pub value: f64,
-}
+/// Fields of `WriteRequest`.
+const REQUEST_TIMESERIES: u32 = 1;
+const REQUEST_METADATA: u32 = 3;
+/// Fields of `TimeSeries`.
+const SERIES_LABELS: u32 = 1;
+const SERIES_SAMPLES: u32 = 2;
+const SERIES_EXEMPLARS: u32 = 3;
+const SERIES_HISTOGRAMS: u32 = 4;
 
-/// A native histogram, kept as the message that it came as.
-#[derive(Debug, Clone, Copy)]
-pub struct HistogramSample<'a> {
-    /// Milliseconds since the epoch.
-    pub time_ms: i64,
-    /// The bytes of the `prometheus.Histogram` message.
-    pub message: &'a [u8],
-}
-
-/// An exemplar of a series.
-#[derive(Debug, Clone)]
-pub struct Exemplar<'a> {
-    /// Milliseconds since the epoch.
-    pub time_ms: i64,
-    /// The value.
-    pub value: f64,
-    /// Its labels as raw fields, for [`parse_labels`](super::parse_labels).
-    pub labels: Cow<'a, [u8]>,
-}
-
-/// A metadata entry.
-#[derive(Debug, Clone, Copy)]
-pub struct Metadata<'a> {
-    /// Number of the metric type as the protocol has it.
-    pub metric_type: u64,
-    /// The metric family; not yet checked to be UTF-8.
-    pub family: &'a [u8],
-    /// The help text; not yet checked to be UTF-8.
-    pub help: &'a [u8],
-    /// The unit; not yet checked to be UTF-8.
-    pub unit: &'a [u8],
-}
-
-/// A series and where its elements stand in the lists of the [`WriteRequest`].
-#[derive(Debug, Clone)]
-pub struct Series<'a> {
-    /// Its labels as raw fields, for [`parse_labels`](super::parse_labels). Equal bytes are equal labels.
-    pub labels: Cow<'a, [u8]>,
-    /// Its samples.
-    pub samples: Range<u32>,
-    /// Its native histograms.
-    pub histograms: Range<u32>,
-    /// Its exemplars.
-    pub exemplars: Range<u32>,
-}
-
-/// A decoded request.
-#[derive(Debug, Clone, Default)]
-pub struct WriteRequest<'a> {
-    /// The series, in request order; one may occur several times.
-    pub series: Vec<Series<'a>>,
-    /// The samples of all series.
-    pub samples: Vec<Sample>,
-    /// The native histograms of all series.
-    pub histograms: Vec<HistogramSample<'a>>,
-    /// The exemplars of all series.
-    pub exemplars: Vec<Exemplar<'a>>,
-    /// The metadata entries.
-    pub metadata: Vec<Metadata<'a>>,
-}
-
-/// Decodes a `prometheus.WriteRequest`.
+/// Decodes the message of a version.
 ///
 /// # Errors
-/// `TooLarge` when an element count is over its limit, `Protobuf` when the message is not well-formed.
-pub fn decode<'a>(message: &'a [u8], limits: &Limits) -> Result<WriteRequest<'a>, DecodeError> {
+/// `TooLarge` when an element count is over its limit, `Protobuf` when the message is not well-formed, `Symbols` when
+/// version 2 has no sound table of symbols.
+pub fn decode<'a>(message: &'a [u8], version: Version, limits: &Limits) -> Result<WriteRequest<'a>, DecodeError> {
     // Positions are u32; a caller may have raised the limit beyond them.
     DecodeError::check("decompressed bytes", message.len(), limits.decoded_bytes_max.min(u32::MAX as usize))?;
-    let counts = count(message, limits)?;
+    let counts = count(message, version, limits)?;
     let mut request = WriteRequest {
+        version,
+        symbols: Vec::with_capacity(counts.symbols),
         series: Vec::with_capacity(counts.series),
         samples: Vec::with_capacity(counts.samples),
         histograms: Vec::with_capacity(counts.histograms),
         exemplars: Vec::with_capacity(counts.exemplars),
         metadata: Vec::with_capacity(counts.metadata),
     };
-    let mut reader = Reader::new(message);
-    loop {
-        let offset = reader.position();
-        let Some((number, value)) = reader.next_field()? else { break };
-        match number {
-            REQUEST_TIMESERIES => request.push_series(value.bytes(offset)?)?,
-            REQUEST_METADATA => request.metadata.push(decode_metadata(value.bytes(offset)?)?),
-            _ => {}
-        }
+    match version {
+        Version::V1 => decode_v1(message, &mut request)?,
+        Version::V2 => decode_v2::decode(message, &mut request)?,
     }
     Ok(request)
 }
 
-impl<'a> WriteRequest<'a> {
-    fn push_series(&mut self, message: &'a [u8]) -> Result<(), DecodeError> {
-        let first = (self.samples.len(), self.histograms.len(), self.exemplars.len());
-        let mut labels = RawLabels::default();
-        let mut reader = Reader::new(message);
-        loop {
-            let offset = reader.position();
-            let Some((number, value)) = reader.next_field()? else { break };
-            match number {
-                SERIES_LABELS => {
-                    value.bytes(offset)?;
-                    labels.push(message, offset..reader.position());
-                }
-                SERIES_SAMPLES => self.samples.push(decode_sample(value.bytes(offset)?)?),
-                SERIES_EXEMPLARS => self.exemplars.push(decode_exemplar(value.bytes(offset)?)?),
-                SERIES_HISTOGRAMS => self.histograms.push(decode_histogram(value.bytes(offset)?)?),
-                _ => {}
-            }
+fn decode_v1<'a>(message: &'a [u8], request: &mut WriteRequest<'a>) -> Result<(), DecodeError> {
+    let mut reader = Reader::new(message);
+    loop {
+        let offset = reader.position();
+        let Some((number, value)) = reader.next_field()? else { return Ok(()) };
+        match number {
+            REQUEST_TIMESERIES => push_series(value.bytes(offset)?, request)?,
+            REQUEST_METADATA => request.metadata.push(decode_metadata(value.bytes(offset)?)?),
+            _ => {}
         }
-        self.series.push(Series {
-            labels: labels.finish(message),
-            samples: span(first.0, self.samples.len()),
-            histograms: span(first.1, self.histograms.len()),
-            exemplars: span(first.2, self.exemplars.len()),
-        });
-        Ok(())
+    }
+}
+
+fn push_series<'a>(message: &'a [u8], request: &mut WriteRequest<'a>) -> Result<(), DecodeError> {
+    let first = Places::of(request);
+    let mut labels = RawFields::default();
+    let mut reader = Reader::new(message);
+    loop {
+        let offset = reader.position();
+        match reader.next_short() {
+            Some((SERIES_LABELS, _)) => {
+                labels.push(message, offset..reader.position());
+                continue;
+            }
+            Some((SERIES_SAMPLES, sample)) => {
+                request.samples.push(decode_sample(sample)?);
+                continue;
+            }
+            Some(_) => reader.go_back(offset),
+            None => {}
+        }
+        let Some((number, value)) = reader.next_field()? else { break };
+        match number {
+            SERIES_LABELS => {
+                value.bytes(offset)?;
+                labels.push(message, offset..reader.position());
+            }
+            SERIES_SAMPLES => request.samples.push(decode_sample(value.bytes(offset)?)?),
+            SERIES_EXEMPLARS => request.exemplars.push(decode_exemplar(value.bytes(offset)?)?),
+            SERIES_HISTOGRAMS => request.histograms.push(decode_histogram(value.bytes(offset)?)?),
+            _ => {}
+        }
+    }
+    let series = first.series(request, labels.finish(message));
+    request.series.push(series);
+    Ok(())
+}
+
+/// How long the lists of a request were when a series began.
+pub(super) struct Places {
+    samples: usize,
+    histograms: usize,
+    exemplars: usize,
+}
+
+impl Places {
+    pub(super) fn of(request: &WriteRequest<'_>) -> Self {
+        Self {
+            samples: request.samples.len(),
+            histograms: request.histograms.len(),
+            exemplars: request.exemplars.len(),
+        }
+    }
+
+    /// The series whose elements came since.
+    pub(super) fn series<'a>(&self, request: &WriteRequest<'a>, labels: Cow<'a, [u8]>) -> Series<'a> {
+        Series {
+            labels,
+            samples: span(self.samples, request.samples.len()),
+            histograms: span(self.histograms, request.histograms.len()),
+            exemplars: span(self.exemplars, request.exemplars.len()),
+            metadata: None,
+            has_start: false,
+        }
+    }
+
+    /// Gives `created_ms` to the samples and histograms since that have no start of their own; returns whether one has.
+    pub(super) fn settle_starts(&self, request: &mut WriteRequest<'_>, created_ms: i64) -> bool {
+        let samples = request.samples[self.samples..].iter_mut().map(|sample| &mut sample.start_ms);
+        let histograms = request.histograms[self.histograms..].iter_mut().map(|sample| &mut sample.start_ms);
+        let mut has_start = false;
+        for start_ms in samples.chain(histograms) {
+            if *start_ms == 0 {
+                *start_ms = created_ms;
+            }
+            has_start |= *start_ms != 0;
+        }
+        has_start
     }
 }
 
@@ -144,16 +144,16 @@ fn span(start: usize, end: usize) -> Range<u32> {
     position(start)..position(end)
 }
 
-/// Gathers label fields: one slice when they stand together, as every sender puts them, else a copy.
+/// Gathers fields of one number: one slice when they stand together, as every sender puts them, else a copy.
 #[derive(Default)]
-struct RawLabels {
+pub(super) struct RawFields {
     together: Range<usize>,
     copied: Option<Vec<u8>>,
 }
 
-impl RawLabels {
+impl RawFields {
     #[inline]
-    fn push(&mut self, message: &[u8], field: Range<usize>) {
+    pub(super) fn push(&mut self, message: &[u8], field: Range<usize>) {
         if let Some(copied) = &mut self.copied {
             copied.extend_from_slice(&message[field]);
         } else if self.together.is_empty() {
@@ -165,7 +165,7 @@ impl RawLabels {
         }
     }
 
-    fn finish<'a>(self, message: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(super) fn finish<'a>(self, message: &'a [u8]) -> Cow<'a, [u8]> {
         match self.copied {
             Some(copied) => Cow::Owned(copied),
             None => Cow::Borrowed(&message[self.together]),
@@ -174,15 +174,29 @@ impl RawLabels {
 }
 
 #[inline]
-fn decode_sample(message: &[u8]) -> Result<Sample, DecodeError> {
-    // The shape that every sender writes: value, then a timestamp.
-    let mut sample = Sample { time_ms: 0, value: 0.0 };
+pub(super) fn decode_sample(message: &[u8]) -> Result<Sample, DecodeError> {
+    // The shape that every sender writes: a value, then a time of six bytes, as it is from 2004 to 2109.
+    if let &[0x09, v0, v1, v2, v3, v4, v5, v6, v7, 0x10, t0, t1, t2, t3, t4, t5] = message {
+        let time = [t0, t1, t2, t3, t4, t5];
+        if time[..5].iter().all(|byte| byte & 0x80 != 0) && t5 < 0x80 {
+            let parts = time.iter().zip((0..).step_by(7)).map(|(byte, shift)| i64::from(byte & 0x7f) << shift);
+            let value = f64::from_le_bytes([v0, v1, v2, v3, v4, v5, v6, v7]);
+            return Ok(Sample { time_ms: parts.sum(), value, start_ms: 0 });
+        }
+    }
+    decode_sample_of_any_shape(message)
+}
+
+fn decode_sample_of_any_shape(message: &[u8]) -> Result<Sample, DecodeError> {
+    let mut sample = Sample { time_ms: 0, value: 0.0, start_ms: 0 };
     let mut reader = Reader::new(message);
     loop {
         let offset = reader.position();
         match reader.next_field()? {
             Some((1, value)) => sample.value = value.double(offset)?,
             Some((2, value)) => sample.time_ms = value.varint(offset)? as i64,
+            // Only version 2 has it, and no other field of that number ever was in version 1.
+            Some((3, value)) => sample.start_ms = value.varint(offset)? as i64,
             Some(_) => {}
             None => return Ok(sample),
         }
@@ -191,7 +205,7 @@ fn decode_sample(message: &[u8]) -> Result<Sample, DecodeError> {
 
 fn decode_exemplar(message: &[u8]) -> Result<Exemplar<'_>, DecodeError> {
     let (mut time_ms, mut number_value) = (0, 0.0);
-    let mut labels = RawLabels::default();
+    let mut labels = RawFields::default();
     let mut reader = Reader::new(message);
     loop {
         let offset = reader.position();
@@ -208,16 +222,18 @@ fn decode_exemplar(message: &[u8]) -> Result<Exemplar<'_>, DecodeError> {
     }
 }
 
-fn decode_histogram(message: &[u8]) -> Result<HistogramSample<'_>, DecodeError> {
+pub(super) fn decode_histogram(message: &[u8]) -> Result<HistogramSample<'_>, DecodeError> {
     const TIMESTAMP: u32 = 15;
-    let mut time_ms = 0;
+    const START_TIMESTAMP: u32 = 17;
+    let mut sample = HistogramSample { time_ms: 0, start_ms: 0, message };
     let mut reader = Reader::new(message);
     loop {
         let offset = reader.position();
         match reader.next_field()? {
-            Some((TIMESTAMP, value)) => time_ms = value.varint(offset)? as i64,
+            Some((TIMESTAMP, value)) => sample.time_ms = value.varint(offset)? as i64,
+            Some((START_TIMESTAMP, value)) => sample.start_ms = value.varint(offset)? as i64,
             Some(_) => {}
-            None => return Ok(HistogramSample { time_ms, message }),
+            None => return Ok(sample),
         }
     }
 }

@@ -20,8 +20,14 @@ pub enum DecodeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Version 2 without a sound table of symbols.
+    #[error("the table of symbols is not valid: {reason}")]
+    Symbols {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// The decompressed body is not the protobuf message that it should be.
-    #[error("the message is not a valid protobuf WriteRequest: {reason} at byte {offset}")]
+    #[error("the message is not the protobuf message of its content type: {reason} at byte {offset}")]
     Protobuf {
         /// What is wrong with it.
         reason: &'static str,

@@ -116,7 +116,7 @@ fn parse_label(message: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
     }
 }
 
-fn check<'a>(
+pub(super) fn check<'a>(
     raw: Vec<(&'a [u8], &'a [u8])>,
     label_count: usize,
     label_bytes: usize,

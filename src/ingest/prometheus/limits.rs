@@ -10,6 +10,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Bytes of the body after decompression, by its own declaration.
     pub decoded_bytes_max: usize,
+    /// Symbols in a request of version 2.
+    pub symbols_max: usize,
     /// Time series in a request.
     pub series_max: usize,
     /// Samples in a request.
@@ -28,6 +30,9 @@ pub struct Limits {
     pub label_value_bytes_max: usize,
     /// Bytes of all label names and values of one series or exemplar.
     pub label_bytes_max: usize,
+    /// How far ahead of the clock of this machine a sample may be, in milliseconds. A clock that is wrong by years would
+    /// otherwise make rows that no retention ever drops.
+    pub future_ms_max: i64,
 }
 
 impl Default for Limits {
@@ -35,6 +40,7 @@ impl Default for Limits {
         Self {
             body_bytes_max: 16 << 20,
             decoded_bytes_max: 32 << 20,
+            symbols_max: 200_000,
             series_max: 50_000,
             samples_max: 500_000,
             histograms_max: 50_000,
@@ -44,6 +50,7 @@ impl Default for Limits {
             label_name_bytes_max: 256,
             label_value_bytes_max: 4 << 10,
             label_bytes_max: 16 << 10,
+            future_ms_max: 10 * 60 * 1000,
         }
     }
 }

@@ -12,6 +12,8 @@ pub const TIME_COLUMN: &str = "time";
 pub const VALUE_COLUMN: &str = "value";
 /// The field of native histograms.
 pub const HISTOGRAM_COLUMN: &str = "histogram";
+/// The field of start times, in nanoseconds since the epoch; absent until a sender says when a counter began.
+pub const START_COLUMN: &str = "start_time";
 /// The table of exemplars.
 pub const EXEMPLAR_TABLE: &str = "prometheus_exemplars";
 /// The table of metadata.
@@ -27,7 +29,7 @@ pub fn table_name(metric: &str) -> Cow<'_, str> {
 
 /// The tag of a label.
 pub fn tag_name(label: &str) -> Cow<'_, str> {
-    escape(label, "label_", &[TIME_COLUMN, VALUE_COLUMN, HISTOGRAM_COLUMN])
+    escape(label, "label_", &[TIME_COLUMN, VALUE_COLUMN, HISTOGRAM_COLUMN, START_COLUMN])
 }
 
 fn escape<'a>(name: &'a str, prefix: &str, reserved: &[&str]) -> Cow<'a, str> {
@@ -57,6 +59,7 @@ mod tests {
         assert_eq!(tag_name("label_time"), "label_label_time");
         assert_eq!(tag_name("value"), "label_value");
         assert_eq!(tag_name("histogram"), "label_histogram");
+        assert_eq!(tag_name("start_time"), "label_start_time");
         assert_eq!(table_name("prometheus_exemplars"), "metric_prometheus_exemplars");
         assert_eq!(table_name("metric_prometheus_exemplars"), "metric_metric_prometheus_exemplars");
 

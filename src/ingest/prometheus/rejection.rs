@@ -1,9 +1,15 @@
 //! What of a well-formed request was left out, and why.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use super::Labels;
 
 /// Longest example that a response quotes; the whole text must fit in the 1,024 bytes that Prometheus reads.
 const EXAMPLE_BYTES_MAX: usize = 300;
+
+/// Descriptions that are made of one request; all that it has is counted.
+const DESCRIBED_MAX: usize = 16;
 
 /// Why an element of a request was left out. The sender must not send it again as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,12 +23,16 @@ pub enum RejectReason {
     DuplicateLabel,
     /// A text that is not UTF-8.
     InvalidUtf8,
+    /// A reference to a symbol that the request does not have, or a name without its value.
+    InvalidReference,
     /// More labels than a series may have.
     TooManyLabels,
     /// A label name or value, or all of them together, longer than allowed.
     LabelsTooLong,
     /// A time that does not fit in 64-bit nanoseconds.
     TimeOutOfRange,
+    /// A time further ahead of the clock than allowed.
+    TooFarInFuture,
     /// A native histogram whose parts contradict each other.
     InvalidHistogram,
     /// The table of the metric was declared with other columns, or takes no new ones.
@@ -35,14 +45,16 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::MissingMetricName,
         Self::EmptyLabelName,
         Self::DuplicateLabel,
         Self::InvalidUtf8,
+        Self::InvalidReference,
         Self::TooManyLabels,
         Self::LabelsTooLong,
         Self::TimeOutOfRange,
+        Self::TooFarInFuture,
         Self::InvalidHistogram,
         Self::SchemaConflict,
         Self::SeriesRate,
@@ -56,9 +68,11 @@ impl RejectReason {
             Self::EmptyLabelName => "empty_label_name",
             Self::DuplicateLabel => "duplicate_label",
             Self::InvalidUtf8 => "invalid_utf8",
+            Self::InvalidReference => "invalid_reference",
             Self::TooManyLabels => "too_many_labels",
             Self::LabelsTooLong => "labels_too_long",
             Self::TimeOutOfRange => "time_out_of_range",
+            Self::TooFarInFuture => "too_far_in_future",
             Self::InvalidHistogram => "invalid_histogram",
             Self::SchemaConflict => "schema_conflict",
             Self::SeriesRate => "series_rate",
@@ -90,6 +104,11 @@ impl Counts {
         self.exemplars += other.exemplars;
         self.metadata += other.metadata;
     }
+
+    /// Everything but series; at least one.
+    fn elements(&self) -> u64 {
+        (self.samples + self.histograms + self.exemplars + self.metadata).max(1)
+    }
 }
 
 impl fmt::Display for Counts {
@@ -102,27 +121,59 @@ impl fmt::Display for Counts {
     }
 }
 
+/// Something that was left out, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The rule that it breaks.
+    pub reason: RejectReason,
+    /// The metric, as far as it is known.
+    pub metric: String,
+    /// Its labels as text, as far as they can be read.
+    pub labels: String,
+    /// Its own time, in nanoseconds since the epoch.
+    pub time_ns: Option<i64>,
+    /// What breaks the rule.
+    pub detail: String,
+}
+
+impl Description {
+    /// A description of nothing but what breaks the rule; more may be set.
+    pub(super) fn new(reason: RejectReason, detail: impl Into<String>) -> Self {
+        Self { reason, metric: String::new(), labels: String::new(), time_ns: None, detail: detail.into() }
+    }
+
+    /// With the series that it belongs to.
+    pub(super) fn of_series(mut self, labels: &Labels<'_>) -> Self {
+        self.metric = labels.metric().unwrap_or_default().to_owned();
+        self.labels = labels.to_text();
+        self
+    }
+}
+
 /// The elements of a request that were left out.
 #[derive(Debug, Clone, Default)]
 pub struct Rejections {
     total: Counts,
-    by_reason: [u64; RejectReason::ALL.len()],
-    example: Option<String>,
+    /// How often each rule was broken, and by how many elements.
+    by_reason: [(u64, u64); RejectReason::ALL.len()],
+    described: Vec<Description>,
 }
 
 impl Rejections {
-    /// Notes that `counts` elements were left out; `example` describes the first of them.
-    pub(super) fn add(&mut self, reason: RejectReason, counts: Counts, example: impl FnOnce() -> String) {
+    /// Notes that `counts` elements were left out; `describe` puts it into words, if there is still room for them.
+    pub(super) fn add(&mut self, reason: RejectReason, counts: Counts, describe: impl FnOnce() -> Description) {
         self.total.add(counts);
-        self.by_reason[reason as usize] += 1;
-        if self.example.is_none() {
-            self.example = Some(truncated(example(), EXAMPLE_BYTES_MAX));
+        let (cases, elements) = &mut self.by_reason[reason as usize];
+        *cases += 1;
+        *elements += counts.elements();
+        if self.described.len() < DESCRIBED_MAX {
+            self.described.push(describe());
         }
     }
 
     /// Whether nothing was left out.
     pub fn is_empty(&self) -> bool {
-        self.by_reason.iter().all(|&count| count == 0)
+        self.by_reason.iter().all(|&(cases, _)| cases == 0)
     }
 
     /// All that was left out. A series that is refused takes everything in it along.
@@ -132,12 +183,20 @@ impl Rejections {
 
     /// How often each reason was met: once per refused series, and once per element refused within a good series.
     pub fn by_reason(&self) -> impl Iterator<Item = (RejectReason, u64)> {
-        RejectReason::ALL.into_iter().zip(self.by_reason).filter(|(_, count)| *count > 0)
+        let reasons = RejectReason::ALL.into_iter().zip(self.by_reason);
+        reasons.filter(|(_, (cases, _))| *cases > 0).map(|(reason, (cases, _))| (reason, cases))
     }
 
-    /// The first element that was left out, in words.
-    pub fn example(&self) -> Option<&str> {
-        self.example.as_deref()
+    /// How many samples, histograms, exemplars and metadata entries each reason left out. A series that has none of them
+    /// counts once.
+    pub fn elements_by_reason(&self) -> impl Iterator<Item = (RejectReason, u64)> {
+        let reasons = RejectReason::ALL.into_iter().zip(self.by_reason);
+        reasons.filter(|(_, (cases, _))| *cases > 0).map(|(reason, (_, elements))| (reason, elements))
+    }
+
+    /// The first of what was left out, in words.
+    pub fn described(&self) -> &[Description] {
+        &self.described
     }
 }
 
@@ -147,20 +206,19 @@ impl fmt::Display for Rejections {
         for (reason, count) in self.by_reason() {
             write!(f, " {}={count}", reason.as_str())?;
         }
-        if let Some(example) = &self.example {
-            write!(f, "; first: {example}")?;
+        if let Some(first) = self.described.first() {
+            write!(f, "; first: {}", truncated(&first.detail, EXAMPLE_BYTES_MAX))?;
         }
         Ok(())
     }
 }
 
-/// Cuts a text at a character boundary.
-fn truncated(mut text: String, bytes_max: usize) -> String {
-    if text.len() > bytes_max {
-        text.truncate(text.floor_char_boundary(bytes_max));
-        text.push_str("...");
+/// A text cut at a character.
+fn truncated(text: &str, bytes_max: usize) -> Cow<'_, str> {
+    if text.len() <= bytes_max {
+        return Cow::Borrowed(text);
     }
-    text
+    Cow::Owned(format!("{}...", &text[..text.floor_char_boundary(bytes_max)]))
 }
 
 #[cfg(test)]
@@ -173,12 +231,25 @@ mod tests {
         assert!(rejections.is_empty());
         let most = Counts { series: u64::MAX / 16, samples: u64::MAX / 16, ..Counts::default() };
         for reason in RejectReason::ALL {
-            rejections.add(reason, most, || "\u{1F41F}".repeat(1000));
+            rejections.add(reason, most, || Description::new(reason, "\u{1F41F}".repeat(1000)));
         }
         let text = rejections.to_string();
         assert!(text.len() < 900, "{}", text.len());
         assert!(text.contains("duplicate_label=1"), "{text}");
         assert_eq!(rejections.by_reason().count(), RejectReason::ALL.len());
+    }
+
+    #[test]
+    fn elements_are_counted_beside_cases_and_few_of_them_are_described() {
+        let mut rejections = Rejections::default();
+        for _ in 0..100 {
+            let counts = Counts { series: 1, samples: 3, ..Counts::default() };
+            rejections
+                .add(RejectReason::DuplicateLabel, counts, || Description::new(RejectReason::DuplicateLabel, "twice"));
+        }
+        assert_eq!(rejections.by_reason().collect::<Vec<_>>(), [(RejectReason::DuplicateLabel, 100)]);
+        assert_eq!(rejections.elements_by_reason().collect::<Vec<_>>(), [(RejectReason::DuplicateLabel, 300)]);
+        assert_eq!(rejections.described().len(), DESCRIBED_MAX);
     }
 
     #[test]

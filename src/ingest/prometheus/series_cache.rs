@@ -7,6 +7,7 @@
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use lynxstore_storage::types::{ColumnId, SeriesKey, TableId};
@@ -19,6 +20,8 @@ pub(super) struct MetricTable {
     pub(super) value: Option<ColumnId>,
     /// The field of native histograms; `None` until one arrives.
     pub(super) histogram: Option<ColumnId>,
+    /// The field of start times; `None` until one arrives.
+    pub(super) start: Option<ColumnId>,
 }
 
 /// A series of a table.
@@ -28,6 +31,8 @@ pub(super) struct CachedSeries {
     pub(super) key: SeriesKey,
     /// Hash of `key`: two spellings of one series (another order of labels) meet by it.
     pub(super) key_hash: u64,
+    /// The metadata that came with the series last, as the writer remembers it; 0 for none.
+    pub(super) metadata: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -103,7 +108,7 @@ impl SeriesCache {
     /// Makes a series of a table.
     pub(super) fn series(&self, table: &Arc<MetricTable>, key: SeriesKey) -> Arc<CachedSeries> {
         let key_hash = self.hasher.hash_one(key.as_bytes());
-        Arc::new(CachedSeries { table: table.clone(), key, key_hash })
+        Arc::new(CachedSeries { table: table.clone(), key, key_hash, metadata: AtomicU64::new(0) })
     }
 
     /// Number of series in the cache.
@@ -117,7 +122,7 @@ mod tests {
     use super::*;
 
     fn table() -> Arc<MetricTable> {
-        Arc::new(MetricTable { id: TableId(1), value: None, histogram: None })
+        Arc::new(MetricTable { id: TableId(1), value: None, histogram: None, start: None })
     }
 
     fn insert(cache: &mut SeriesCache, labels: &str) {

@@ -1,13 +1,14 @@
 //! Exemplars and metadata as rows of tables of their own.
 //!
-//! `prometheus_exemplars` has the tags `metric`, `series` (the labels as text) and `ordinal`, and the fields `value` and
-//! `labels`. A row is identified by tags and time, so exemplars of one series that share a millisecond are told apart by
-//! `ordinal`: NULL for the first in a request, then `1`, `2` and so on. A repeated request gets the same ordinals.
+//! `prometheus_exemplars` has the tags `metric` and `series` (the labels as text), and the fields `value` and `labels`. A
+//! row is identified by tags and time, and the time of an exemplar is a whole millisecond: the digits below it are taken
+//! from a hash of its labels and its value. So different exemplars of one series and millisecond are different rows,
+//! whatever request brings them, and a repeated one is the same row. Two of a million pairs of them would still meet; a
+//! tag in place of the digits would make a series of each exemplar.
 //!
 //! `prometheus_metadata` has the tag `metric` and the fields `type`, `help` and `unit`. Its time is that of arrival; a
 //! family that a request describes more than once (several targets, several texts) gets one row per nanosecond after it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, StringArray};
@@ -15,10 +16,10 @@ use arrow::buffer::ScalarBuffer;
 use lynxstore_storage::types::{ColumnId, FieldType, SeriesBatch, SeriesKey, SeriesRows, TableSchema};
 
 use super::Metadata;
-use super::rejection::{Counts, RejectReason, Rejections};
+use super::rejection::{Counts, Description, RejectReason, Rejections};
 use super::tables::TableNeed;
 
-const EXEMPLAR_TAGS: [&str; 3] = ["metric", "series", "ordinal"];
+const EXEMPLAR_TAGS: [&str; 2] = ["metric", "series"];
 const EXEMPLAR_FIELDS: [(&str, FieldType); 2] = [("value", FieldType::F64), ("labels", FieldType::String)];
 const METADATA_TAGS: [&str; 1] = ["metric"];
 const METADATA_FIELDS: [(&str, FieldType); 3] =
@@ -34,10 +35,22 @@ pub(super) struct ExemplarRow {
     pub(super) labels: String,
 }
 
+impl ExemplarRow {
+    /// The time of the row: that of the exemplar, a whole millisecond, and what tells it from others of that millisecond.
+    fn row_time_ns(&self) -> i64 {
+        const MILLISECOND_NS: u64 = 1_000_000;
+        // FNV-1a: the same in every build and on every machine, since it ends up on the disk.
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let bytes = self.labels.bytes().chain(self.value.to_bits().to_le_bytes());
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325, step);
+        self.time_ns.saturating_add((hash % MILLISECOND_NS) as i64)
+    }
+}
+
 /// A metadata entry that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MetadataRow<'a> {
-    metric: &'a str,
+    pub(super) metric: String,
     metric_type: String,
     help: &'a str,
     unit: &'a str,
@@ -97,33 +110,14 @@ fn group<R>(rows: &mut [(SeriesKey, R)]) -> Vec<SeriesRows> {
 /// The batch of exemplars; `None` when the table cannot take them.
 pub(super) fn exemplar_batch(schema: &TableSchema, rows: Vec<ExemplarRow>) -> Option<SeriesBatch> {
     let (positions, [value, labels]) = columns(schema, EXEMPLAR_TAGS, EXEMPLAR_FIELDS)?;
-    let ordinals = ordinals(&rows);
-    let mut keyed: Vec<_> = rows
-        .into_iter()
-        .zip(ordinals)
-        .map(|(row, ordinal)| {
-            let ordinal = (ordinal > 0).then(|| ordinal.to_string());
-            (key(schema, positions, [Some(&row.metric), Some(&row.series), ordinal.as_deref()]), row)
-        })
-        .collect();
+    let mut keyed: Vec<_> =
+        rows.into_iter().map(|row| (key(schema, positions, [Some(&row.metric), Some(&row.series)]), row)).collect();
     let series = group(&mut keyed);
-    let times: Vec<_> = keyed.iter().map(|(_, row)| row.time_ns).collect();
+    let times: Vec<_> = keyed.iter().map(|(_, row)| row.row_time_ns()).collect();
     let values: ArrayRef = Arc::new(keyed.iter().map(|(_, row)| Some(row.value)).collect::<Float64Array>());
     let texts: ArrayRef = Arc::new(StringArray::from_iter_values(keyed.iter().map(|(_, row)| &row.labels)));
     let fields = vec![(value, values), (labels, texts)];
     Some(SeriesBatch { table: schema.id, series, times: ScalarBuffer::from(times), fields })
-}
-
-/// Numbers the different exemplars of each series and time from 0; equal ones share a number.
-fn ordinals(rows: &[ExemplarRow]) -> Vec<u32> {
-    let mut seen = HashMap::<(&str, &str, i64), HashMap<(&str, u64), u32>>::with_capacity(rows.len());
-    let mut ordinals = Vec::with_capacity(rows.len());
-    for row in rows {
-        let contents = seen.entry((&*row.metric, &*row.series, row.time_ns)).or_default();
-        let next = u32::try_from(contents.len()).expect("limits are far below u32");
-        ordinals.push(*contents.entry((row.labels.as_str(), row.value.to_bits())).or_insert(next));
-    }
-    ordinals
 }
 
 /// Checks metadata entries and puts their types into words.
@@ -131,18 +125,23 @@ pub(super) fn metadata_rows<'a>(metadata: &[Metadata<'a>], rejections: &mut Reje
     let mut rows = Vec::with_capacity(metadata.len());
     for entry in metadata {
         let counts = Counts { metadata: 1, ..Counts::default() };
-        let texts = [entry.family, entry.help, entry.unit].map(str::from_utf8);
-        match texts {
-            [Ok(""), _, _] => rejections
-                .add(RejectReason::MissingMetricName, counts, || "a metadata entry names no metric family".into()),
-            [Ok(metric), Ok(help), Ok(unit)] => {
-                rows.push(MetadataRow { metric, metric_type: type_name(entry.metric_type), help, unit });
-            }
-            _ => rejections
-                .add(RejectReason::InvalidUtf8, counts, || "a metadata entry has text that is not UTF-8".into()),
+        match (str::from_utf8(entry.family), metadata_row(entry.metric_type, entry.help, entry.unit)) {
+            (Ok(""), _) => rejections.add(RejectReason::MissingMetricName, counts, || {
+                Description::new(RejectReason::MissingMetricName, "a metadata entry names no metric family")
+            }),
+            (Ok(family), Some(row)) => rows.push(MetadataRow { metric: family.into(), ..row }),
+            _ => rejections.add(RejectReason::InvalidUtf8, counts, || {
+                Description::new(RejectReason::InvalidUtf8, "a metadata entry has text that is not UTF-8")
+            }),
         }
     }
     rows
+}
+
+/// Metadata of a metric that is still to be named; `None` when a text is not UTF-8.
+pub(super) fn metadata_row<'a>(metric_type: u64, help: &'a [u8], unit: &'a [u8]) -> Option<MetadataRow<'a>> {
+    let (help, unit) = (str::from_utf8(help).ok()?, str::from_utf8(unit).ok()?);
+    Some(MetadataRow { metric: String::new(), metric_type: type_name(metric_type), help, unit })
 }
 
 /// The metric type in the words of the exposition formats; a number that the protocol does not know stays a number.
@@ -158,7 +157,7 @@ fn type_name(number: u64) -> String {
 /// The batch of metadata; `None` when the table cannot take it.
 pub(super) fn metadata_batch(schema: &TableSchema, rows: Vec<MetadataRow<'_>>, arrival_ns: i64) -> Option<SeriesBatch> {
     let (positions, [metric_type, help, unit]) = columns(schema, METADATA_TAGS, METADATA_FIELDS)?;
-    let mut keyed: Vec<_> = rows.into_iter().map(|row| (key(schema, positions, [Some(row.metric)]), row)).collect();
+    let mut keyed: Vec<_> = rows.into_iter().map(|row| (key(schema, positions, [Some(&row.metric)]), row)).collect();
     let series = group(&mut keyed);
     let mut times = vec![arrival_ns; keyed.len()];
     for of_series in &series {

@@ -48,7 +48,7 @@ impl Message {
     }
 }
 
-fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
+pub(super) fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push(value as u8 | 0x80);
         value >>= 7;
@@ -66,7 +66,7 @@ fn series(metric: &str) -> Message {
 }
 
 fn decoded(message: &Message) -> Result<WriteRequest<'_>, DecodeError> {
-    decode(&message.0, &Limits::default())
+    decode(&message.0, Version::V1, &Limits::default())
 }
 
 fn labels_of<'a>(series: &'a Series<'_>) -> Result<Labels<'a>, RejectReason> {
@@ -120,6 +120,28 @@ fn every_nan_comes_through_bit_for_bit() {
 }
 
 #[test]
+fn the_shape_that_senders_write_decodes_as_any_other() {
+    let times =
+        [0, 1, -1, (1 << 35) - 1, 1 << 35, 1 << 41, (1 << 42) - 1, 1 << 42, 1_795_206_497_475, i64::MAX, i64::MIN];
+    for time_ms in times {
+        for bits in [0, 1.5_f64.to_bits(), 0x7ff0_0000_0000_0002, u64::MAX] {
+            let value = f64::from_bits(bits);
+            let usual = Message::default().sample(value, time_ms);
+            let turned = Message::default().varint(2, time_ms as u64).double(1, value);
+            let message = Message::default().message(1, usual).message(1, Message::default().message(2, turned));
+            let request = decoded(&message).unwrap();
+            let found: Vec<_> = request.samples.iter().map(|one| (one.time_ms, one.value.to_bits())).collect();
+            assert_eq!(found, [(time_ms, bits); 2]);
+        }
+    }
+    // Six bytes of time of which an earlier one is the last, or the last is not: not the usual shape.
+    for time in [[0x80, 0x80, 0x01, 0x80, 0x80, 0x01], [0x80; 6]] {
+        let sample = [&[0x09][..], &[0; 8], &[0x10], &time].concat();
+        assert!(decoded(&Message::default().message(1, Message::default().bytes(2, sample))).is_err());
+    }
+}
+
+#[test]
 fn labels_that_break_a_rule_are_named() {
     let fault = |series: Message| {
         let message = Message::default().message(1, series);
@@ -162,25 +184,26 @@ fn empty_values_are_absent_labels_and_any_utf8_is_a_name() {
 #[test]
 fn element_bombs_stop_at_the_limit() {
     let limits = Limits { decoded_bytes_max: 64 << 20, ..Limits::default() };
-    let refused = |element: &[u8]| decode(&element.repeat((16 << 20) / element.len()), &limits).unwrap_err();
+    let refused =
+        |element: &[u8]| decode(&element.repeat((16 << 20) / element.len()), Version::V1, &limits).unwrap_err();
     let too_large = |what, found, limit| DecodeError::TooLarge { what, found, limit };
     assert_eq!(refused(&[0x0a, 0x00]), too_large("time series", 50_001, 50_000));
     assert_eq!(refused(&[0x1a, 0x00]), too_large("metadata entries", 50_001, 50_000));
     let empty_samples = Message::default().bytes(1, [0x12, 0x00].repeat(600_000));
-    assert_eq!(decode(&empty_samples.0, &limits).unwrap_err(), too_large("samples", 600_000, 500_000));
+    assert_eq!(decode(&empty_samples.0, Version::V1, &limits).unwrap_err(), too_large("samples", 600_000, 500_000));
     let empty_histograms = Message::default().bytes(1, [0x22, 0x00].repeat(60_000));
-    assert_eq!(decode(&empty_histograms.0, &limits).unwrap_err(), too_large("histograms", 60_000, 50_000));
+    assert_eq!(decode(&empty_histograms.0, Version::V1, &limits).unwrap_err(), too_large("histograms", 60_000, 50_000));
     let empty_exemplars = Message::default().bytes(1, [0x1a, 0x00].repeat(60_000));
-    assert_eq!(decode(&empty_exemplars.0, &limits).unwrap_err(), too_large("exemplars", 60_000, 50_000));
+    assert_eq!(decode(&empty_exemplars.0, Version::V1, &limits).unwrap_err(), too_large("exemplars", 60_000, 50_000));
     let empty_labels = Message::default().bytes(1, [0x0a, 0x00].repeat(1 << 20));
-    let request = decode(&empty_labels.0, &limits).unwrap();
+    let request = decode(&empty_labels.0, Version::V1, &limits).unwrap();
     assert_eq!(labels_of(&request.series[0]).unwrap_err(), RejectReason::TooManyLabels);
 }
 
 #[test]
 fn sixteen_mebibytes_of_empty_series_are_refused_as_a_body() {
     let body = snap::raw::Encoder::new().compress_vec(&[0x0a, 0x00].repeat(8 << 20)).unwrap();
-    let error = summarize(&body, &Limits::default()).unwrap_err();
+    let error = summarize(&body, Version::V1, &Limits::default()).unwrap_err();
     assert!(matches!(error, DecodeError::TooLarge { what: "time series", .. }), "{error}");
 }
 
@@ -206,7 +229,7 @@ fn every_truncation_of_a_request_is_an_error_or_a_shorter_request() {
     let first = Message::default().message(1, series("up")).0.len();
     for length in 0..=message.0.len() {
         let is_whole = [0, first, message.0.len()].contains(&length);
-        assert_eq!(decode(&message.0[..length], &Limits::default()).is_ok(), is_whole, "{length}");
+        assert_eq!(decode(&message.0[..length], Version::V1, &Limits::default()).is_ok(), is_whole, "{length}");
     }
 }
 
@@ -274,7 +297,8 @@ fn real_bodies_decode_to_the_recorded_counts() {
     let bodies = captured("prometheus-3.5.3-rw1");
     assert_eq!(bodies.len(), 5);
     for (name, body, stats) in bodies {
-        let summary = summarize(&body, &Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let summary =
+            summarize(&body, Version::V1, &Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
         let recorded = |key: &str| stats[key].as_u64().unwrap();
         let counts = Counts {
             series: recorded("series"),
@@ -295,7 +319,8 @@ fn stale_markers_of_a_real_body_keep_their_bits() {
     let bodies = captured("prometheus-3.5.3-rw1");
     let (_, body, _) = bodies.iter().find(|(name, ..)| name.contains("stale")).unwrap();
     let mut buffer = Vec::new();
-    let request = decode(decompress(body, &Limits::default(), &mut buffer).unwrap(), &Limits::default()).unwrap();
+    let request =
+        decode(decompress(body, &Limits::default(), &mut buffer).unwrap(), Version::V1, &Limits::default()).unwrap();
     let stale = request.samples.iter().filter(|sample| sample.value.to_bits() == 0x7ff0_0000_0000_0002).count();
     assert!(stale > 100, "{stale}");
 }
@@ -318,7 +343,7 @@ proptest! {
         if changes.len() % 2 == 1 {
             body.truncate(cut.index(body.len()));
         }
-        let _ = summarize(&body, &Limits::default());
+        let _ = summarize(&body, Version::V1, &Limits::default());
     }
 
     #[test]
@@ -338,12 +363,12 @@ proptest! {
         if changes.len() % 2 == 1 {
             bytes.truncate(cut.index(bytes.len()));
         }
-        let _ = summarize(&compress(&Message(bytes)), &Limits::default());
+        let _ = summarize(&compress(&Message(bytes)), Version::V1, &Limits::default());
     }
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
-        let _ = summarize(&bytes, &Limits::default());
-        let _ = summarize(&compress(&Message(bytes)), &Limits::default());
+        let _ = summarize(&bytes, Version::V1, &Limits::default());
+        let _ = summarize(&compress(&Message(bytes)), Version::V1, &Limits::default());
     }
 }

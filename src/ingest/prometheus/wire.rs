@@ -93,6 +93,26 @@ impl<'a> Reader<'a> {
         Ok(Some((number, value)))
     }
 
+    /// Goes back to a position that [`Reader::position`] gave.
+    #[inline]
+    pub(super) fn go_back(&mut self, position: usize) {
+        self.position = position;
+    }
+
+    /// The next field when it is a nested message or text with a key and a length of one byte each, as nearly all fields of
+    /// a series are; `None` for any other, which [`Reader::next_field`] reads.
+    #[inline(always)]
+    pub(super) fn next_short(&mut self) -> Option<(u32, &'a [u8])> {
+        let (&[key, length], rest) = self.bytes[self.position..].split_first_chunk()?;
+        // Wire type 2, and a field number from 1 to 15.
+        if key & 0x87 != 2 || key < 8 || length >= 0x80 {
+            return None;
+        }
+        let value = rest.get(..usize::from(length))?;
+        self.position += 2 + value.len();
+        Some((u32::from(key >> 3), value))
+    }
+
     /// A base-128 varint without its field key, as packed fields hold them.
     #[inline]
     pub(super) fn varint(&mut self) -> Result<u64, DecodeError> {
@@ -152,6 +172,15 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Appends the length of a field.
+pub(super) fn push_length(out: &mut Vec<u8>, mut length: usize) {
+    while length >= 0x80 {
+        out.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+}
+
 /// Undoes the zigzag of `sint32` and `sint64`.
 pub(super) fn zigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
@@ -175,6 +204,27 @@ mod tests {
         let bytes = [0x08, 0x96, 0x01, 0x11, 1, 0, 0, 0, 0, 0, 0, 0, 0x1a, 2, b'h', b'i', 0x25, 9, 9, 9, 9];
         let expected = [(1, Value::Varint(150)), (2, Value::Fixed64(1)), (3, Value::Bytes(b"hi")), (4, Value::Fixed32)];
         assert_eq!(fields(&bytes).unwrap(), expected);
+    }
+
+    #[test]
+    fn short_fields_are_those_that_every_field_would_be() {
+        let mut messages: Vec<Vec<u8>> =
+            vec![vec![], vec![0x0a], vec![0x0a, 0x01], vec![0x02, 0x00], vec![0x8a, 0x01, 0x00]];
+        for key in 0..=u8::MAX {
+            messages.extend([vec![key, 2, b'h', b'i', 9], vec![key, 0x82, 0x00, 1], vec![key, 3, b'h', b'i']]);
+        }
+        let mut short = 0;
+        for message in &messages {
+            let (mut one, mut other) = (Reader::new(message), Reader::new(message));
+            if let Some((number, value)) = one.next_short() {
+                assert_eq!(other.next_field(), Ok(Some((number, Value::Bytes(value)))), "{message:?}");
+                assert_eq!(one.position(), other.position());
+                short += 1;
+            } else {
+                assert_eq!(one.position(), 0);
+            }
+        }
+        assert_eq!(short, 15);
     }
 
     #[test]

@@ -2,28 +2,26 @@
 //!
 //! Steps of a request: decompress and decode; find every series in the cache; parse the labels of those that are not in
 //! it; create missing tables and columns; build one batch per table; commit. Nothing is written before the whole body is
-//! known to be well-formed. Several threads write at once; they share the cache (read lock while looking up, write lock
-//! for what is new) and the order of table changes.
+//! known to be well-formed. Several threads write at once; they share the cache (read lock while looking up and, for a
+//! request of known series only, while building its batches; write lock for what is new) and the order of table changes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use lynxstore_storage::types::{FieldType, SeriesBatch, SeriesKey, TableSchema};
+use lynxstore_storage::types::{FieldType, SeriesKey, TableSchema};
 use parking_lot::{Mutex, RwLock};
 
-use super::batches::{Occurrence, metric_batches, nanoseconds, time_example};
-use super::label::LabelFault;
-use super::names::{EXEMPLAR_TABLE, HISTOGRAM_COLUMN, METADATA_TABLE, VALUE_COLUMN};
-use super::rejection::{Counts, RejectReason, Rejections};
+use super::batches::{BatchSource, Occurrence, SeriesHandle, TimeBounds};
+use super::metadata_memory::MetadataMemory;
+use super::names::{EXEMPLAR_TABLE, HISTOGRAM_COLUMN, METADATA_TABLE, START_COLUMN, VALUE_COLUMN};
+use super::plan::{Plan, Planner};
+use super::rejection::{Counts, Description, RejectReason, Rejections};
 use super::series_cache::{CachedSeries, MetricTable, SeriesCache};
-use super::side_tables::{
-    ExemplarRow, MetadataRow, exemplar_batch, exemplar_need, metadata_batch, metadata_need, metadata_rows,
-};
+use super::side_tables::{exemplar_batch, exemplar_need, metadata_batch, metadata_need};
 use super::tables::{TableMaker, TableNeed};
-use super::{
-    DecodeError, Labels, Limits, Series, WriteRequest, decode, decompress, parse_labels, table_name, tag_name,
-};
+use super::{DecodeError, Labels, Limits, Series, Version, WriteRequest, decode, decompress, tag_name};
 use crate::ingest::Store;
 use crate::ingest::quota::{IngestQuota, RateExceeded};
 
@@ -67,25 +65,9 @@ pub struct RemoteWriter<S> {
     pub(super) quota: Option<Arc<IngestQuota>>,
     limits: Limits,
     cache: RwLock<SeriesCache>,
+    metadata: MetadataMemory,
     tables: TableMaker,
     buffers: Mutex<Vec<Vec<u8>>>,
-}
-
-/// A series that is not in the cache, with its labels checked.
-pub(super) struct NewSeries<'r> {
-    pub(super) index: u32,
-    hash: u64,
-    pub(super) table: String,
-    pub(super) labels: Labels<'r>,
-}
-
-/// What a request comes to on its way into the store.
-pub(super) struct Plan<'r> {
-    occurrences: Vec<Occurrence>,
-    pub(super) new: Vec<NewSeries<'r>>,
-    exemplars: Vec<ExemplarRow>,
-    metadata: Vec<MetadataRow<'r>>,
-    pub(super) outcome: WriteOutcome,
 }
 
 impl<S: Store> RemoteWriter<S> {
@@ -97,6 +79,7 @@ impl<S: Store> RemoteWriter<S> {
             quota: None,
             limits,
             cache: RwLock::new(SeriesCache::new(cache_bytes_max)),
+            metadata: MetadataMemory::default(),
             tables: TableMaker::default(),
             buffers: Mutex::default(),
         }
@@ -118,14 +101,14 @@ impl<S: Store> RemoteWriter<S> {
         self.cache.read().len()
     }
 
-    /// Writes one request body; `arrival_ns` is the time of its metadata. When it returns `Ok`, everything in
-    /// [`WriteOutcome::written`] is on disk.
+    /// Writes one request body of a version; `arrival_ns` is the time of its metadata, and the present that bounds the
+    /// times of its samples. When it returns `Ok`, everything in [`WriteOutcome::written`] is on disk.
     ///
     /// # Errors
     /// `Decode` when the body is refused, `Store` when the engine fails; in both cases nothing was written.
-    pub fn write(&self, body: &[u8], arrival_ns: i64) -> Result<WriteOutcome, WriteError> {
+    pub fn write(&self, body: &[u8], version: Version, arrival_ns: i64) -> Result<WriteOutcome, WriteError> {
         let mut buffer = self.buffers.lock().pop().unwrap_or_default();
-        let result = self.write_with(body, arrival_ns, &mut buffer);
+        let result = self.write_with(body, version, arrival_ns, &mut buffer);
         if buffer.capacity() <= KEPT_BUFFER_BYTES_MAX {
             let mut buffers = self.buffers.lock();
             if buffers.len() < KEPT_BUFFERS_MAX {
@@ -135,9 +118,15 @@ impl<S: Store> RemoteWriter<S> {
         result
     }
 
-    fn write_with(&self, body: &[u8], arrival_ns: i64, buffer: &mut Vec<u8>) -> Result<WriteOutcome, WriteError> {
+    fn write_with(
+        &self,
+        body: &[u8],
+        version: Version,
+        arrival_ns: i64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<WriteOutcome, WriteError> {
         let message = decompress(body, &self.limits, buffer)?;
-        let request = decode(message, &self.limits)?;
+        let request = decode(message, version, &self.limits)?;
         if let Some(quota) = &self.quota {
             quota.admit_samples((request.samples.len() + request.histograms.len()) as u64, Instant::now())?;
         }
@@ -147,6 +136,7 @@ impl<S: Store> RemoteWriter<S> {
                 // A table that the cache or this request relied on was dropped: look again, create it again.
                 Err(WriteError::Store(lynxstore_storage::Error::TableNotFound { .. })) if attempt < ATTEMPTS_MAX => {
                     self.cache.write().clear();
+                    self.metadata.clear();
                     attempt += 1;
                 }
                 Ok(mut outcome) => {
@@ -159,139 +149,147 @@ impl<S: Store> RemoteWriter<S> {
     }
 
     fn commit(&self, request: &WriteRequest<'_>, arrival_ns: i64) -> Result<WriteOutcome, WriteError> {
-        let mut plan = self.plan(request)?;
+        let bounds = TimeBounds::new(arrival_ns, &self.limits);
+        let source = BatchSource { request, bounds, limits: &self.limits };
+        let cache = self.cache.read();
+        let plan = self.plan(&cache, request, bounds, arrival_ns)?;
+        if plan.is_plain() {
+            let Plan { occurrences, mut outcome, .. } = plan;
+            let batches = source.batches(occurrences, &mut outcome.written, &mut outcome.rejected)?;
+            drop(cache);
+            if !batches.is_empty() {
+                self.store.write_durably(batches)?;
+            }
+            return Ok(outcome);
+        }
+        let plan = plan.share();
+        drop(cache);
+        self.commit_changes(source, plan, arrival_ns)
+    }
+
+    /// Commits a request that changes the cache, tables or side tables.
+    fn commit_changes(
+        &self,
+        source: BatchSource<'_>,
+        mut plan: Plan<'_, 'static>,
+        arrival_ns: i64,
+    ) -> Result<WriteOutcome, WriteError> {
+        let request = source.request;
+        self.keep_old(request, &plan);
         self.admit_new(request, &mut plan)?;
         let schemas = self.make_tables(request, &plan)?;
         self.add_new_series(request, &mut plan, &schemas);
-        let Plan { mut occurrences, exemplars, metadata, mut outcome, .. } = plan;
+        let noted: Vec<_> =
+            plan.noted.iter().map(|&(position, hash)| (plan.occurrences[position].series.share(), hash)).collect();
+        let Plan { occurrences, exemplars, metadata, described, mut outcome, .. } = plan;
         let WriteOutcome { written, rejected, .. } = &mut outcome;
-        let mut batches = metric_batches(request, &mut occurrences, written, rejected)?;
-        let (exemplar_count, metadata_count) = (exemplars.len() as u64, metadata.len() as u64);
-        if let Some(schema) = schemas.get(EXEMPLAR_TABLE) {
-            let counts = Counts { exemplars: exemplar_count, ..Counts::default() };
-            push_side_batch(&mut batches, exemplar_batch(schema, exemplars), counts, EXEMPLAR_TABLE, &mut outcome);
+        let mut batches = source.batches(occurrences, written, rejected)?;
+        if let Some(schema) = schemas.get(EXEMPLAR_TABLE).filter(|_| !exemplars.is_empty()) {
+            let counts = Counts { exemplars: exemplars.len() as u64, ..Counts::default() };
+            match exemplar_batch(schema, exemplars) {
+                Some(batch) => {
+                    batches.push(batch);
+                    written.add(counts);
+                }
+                None => reject_side_table(rejected, counts, EXEMPLAR_TABLE),
+            }
         }
-        if let Some(schema) = schemas.get(METADATA_TABLE) {
-            let counts = Counts { metadata: metadata_count, ..Counts::default() };
-            let batch = metadata_batch(schema, metadata, arrival_ns);
-            push_side_batch(&mut batches, batch, counts, METADATA_TABLE, &mut outcome);
+        if let Some(schema) = schemas.get(METADATA_TABLE).filter(|_| !metadata.is_empty()) {
+            match metadata_batch(schema, metadata, arrival_ns) {
+                Some(batch) => batches.push(batch),
+                None => {
+                    let counts = Counts { metadata: written.metadata, ..Counts::default() };
+                    written.metadata = 0;
+                    reject_side_table(rejected, counts, METADATA_TABLE);
+                }
+            }
         }
         if !batches.is_empty() {
             self.store.write_durably(batches)?;
+        }
+        if written.metadata > 0 {
+            self.metadata.remember(described);
+            noted.iter().for_each(|(series, hash)| series.metadata.store(*hash, Ordering::Relaxed));
         }
         Ok(outcome)
     }
 
     /// Looks every series up, and checks what the cache does not know.
-    fn plan<'r>(&self, request: &'r WriteRequest<'r>) -> Result<Plan<'r>, DecodeError> {
-        let mut plan = Plan {
-            occurrences: Vec::with_capacity(request.series.len()),
-            new: Vec::new(),
-            exemplars: Vec::new(),
-            metadata: Vec::new(),
-            outcome: WriteOutcome::default(),
-        };
+    fn plan<'r, 'c>(
+        &'r self,
+        cache: &'c SeriesCache,
+        request: &'r WriteRequest<'r>,
+        bounds: TimeBounds,
+        arrival_ns: i64,
+    ) -> Result<Plan<'r, 'c>, DecodeError> {
+        let planner = Planner { request, limits: &self.limits, bounds, memory: &self.metadata };
+        let mut hashes = self.metadata.hashes(request, arrival_ns);
+        let mut plan = Plan { occurrences: Vec::with_capacity(request.series.len()), ..Plan::default() };
         let mut unknown = Vec::new();
-        let mut old = Vec::new();
-        let cache = self.cache.read();
+        let mut scratch = Vec::new();
+        // Hashing walks the message, looking up walks the cache: apart, the processor fetches several entries at a time.
+        let label_hashes: Vec<u64> = match request.version {
+            Version::V1 => request.series.iter().map(|series| cache.hash(&series.labels)).collect(),
+            Version::V2 => Vec::new(),
+        };
         for (index, series) in (0_u32..).zip(&request.series) {
-            let hash = cache.hash(&series.labels);
-            let mut is_old = false;
-            match cache.find(hash, &series.labels, &mut is_old) {
-                Some(found) if is_usable(found, series) => {
+            let found = request.label_bytes(&series.labels, &self.limits, &mut scratch).and_then(|labels| {
+                let mut is_old = false;
+                let hash = label_hashes.get(index as usize).copied().unwrap_or_else(|| cache.hash(labels));
+                let found = cache.find(hash, labels, &mut is_old)?;
+                is_usable(found, series).then_some((found, is_old))
+            });
+            match found {
+                Some((found, is_old)) => {
                     if is_old {
-                        old.push((index, hash));
+                        plan.old.push(plan.occurrences.len());
                     }
-                    plan.occurrences.push(Occurrence { series: found.clone(), index });
+                    plan.occurrences.push(Occurrence { series: SeriesHandle::Cached(found), index });
                 }
-                _ => unknown.push((index, hash)),
+                None => unknown.push(index),
             }
         }
-        drop(cache);
-        self.keep_old(request, &plan.occurrences, &old);
-
         plan.outcome.written.series = plan.occurrences.len() as u64;
-        for (index, hash) in unknown {
-            self.plan_new(index, hash, &request.series[index as usize], &mut plan)?;
+        planner.add_metadata(&mut plan);
+        for position in 0..plan.occurrences.len() {
+            let occurrence = &plan.occurrences[position];
+            if let Some(metadata) = request.series[occurrence.index as usize].metadata {
+                let known = occurrence.series.metadata.load(Ordering::Relaxed);
+                planner.add_cached_metadata(position, known, metadata, &mut hashes, &mut plan)?;
+            }
         }
-        for series in request.series.iter().filter(|series| !series.exemplars.is_empty()) {
-            self.plan_exemplars(request, series, &mut plan)?;
+        for index in unknown {
+            planner.add_new(index, &mut plan)?;
+            let series = &request.series[index as usize];
+            if let Some(metadata) = series.metadata {
+                planner.add_series_metadata(series, metadata, hashes.hash(metadata), &mut plan)?;
+            }
         }
-        plan.metadata = metadata_rows(&request.metadata, &mut plan.outcome.rejected);
+        planner.add_exemplars(&mut plan)?;
         Ok(plan)
     }
 
-    /// Moves series that were found in the old generation to the young one.
-    fn keep_old(&self, request: &WriteRequest<'_>, occurrences: &[Occurrence], old: &[(u32, u64)]) {
-        if old.is_empty() {
+    /// Moves series that were found in the old generation of the cache to the young one.
+    fn keep_old(&self, request: &WriteRequest<'_>, plan: &Plan<'_, '_>) {
+        if plan.old.is_empty() {
             return;
         }
+        let mut scratch = Vec::new();
         let mut cache = self.cache.write();
-        for &(index, hash) in old {
-            // Occurrences were pushed in request order.
-            if let Ok(position) = occurrences.binary_search_by_key(&index, |occurrence| occurrence.index) {
-                let labels = &request.series[index as usize].labels;
-                cache.insert(hash, labels, occurrences[position].series.clone());
+        for &position in &plan.old {
+            let occurrence = &plan.occurrences[position];
+            let raw = &request.series[occurrence.index as usize].labels;
+            if let Some(labels) = request.label_bytes(raw, &self.limits, &mut scratch) {
+                let hash = cache.hash(labels);
+                cache.insert(hash, labels, occurrence.series.share());
             }
         }
-    }
-
-    fn plan_new<'r>(
-        &self,
-        index: u32,
-        hash: u64,
-        series: &'r Series<'r>,
-        plan: &mut Plan<'r>,
-    ) -> Result<(), DecodeError> {
-        match checked_labels(series, &self.limits)? {
-            Ok((metric, labels)) => {
-                plan.outcome.written.series += 1;
-                if !series.samples.is_empty() || !series.histograms.is_empty() {
-                    let table = table_name(metric).into_owned();
-                    plan.new.push(NewSeries { index, hash, table, labels });
-                }
-            }
-            Err(fault) => {
-                let counts = counts_of(series);
-                plan.outcome.rejected.add(fault.reason, counts, || format!("series {index}: {}", fault.detail));
-            }
-        }
-        Ok(())
-    }
-
-    fn plan_exemplars<'r>(
-        &self,
-        request: &'r WriteRequest<'r>,
-        series: &'r Series<'r>,
-        plan: &mut Plan<'r>,
-    ) -> Result<(), DecodeError> {
-        // A series that was refused has already been counted with all its exemplars.
-        let Ok((metric, labels)) = checked_labels(series, &self.limits)? else { return Ok(()) };
-        let (metric, text) = (Arc::from(metric), Arc::from(labels.to_text()));
-        for exemplar in &request.exemplars[series.exemplars.start as usize..series.exemplars.end as usize] {
-            let counts = Counts { exemplars: 1, ..Counts::default() };
-            let rejected = &mut plan.outcome.rejected;
-            match (parse_labels(&exemplar.labels, &self.limits)?, nanoseconds(exemplar.time_ms)) {
-                (Ok(labels), Some(time_ns)) => plan.exemplars.push(ExemplarRow {
-                    metric: Arc::clone(&metric),
-                    series: Arc::clone(&text),
-                    time_ns,
-                    value: exemplar.value,
-                    labels: labels.to_text(),
-                }),
-                (Err(fault), _) => {
-                    rejected.add(fault.reason, counts, || format!("exemplar of {metric}: {}", fault.detail))
-                }
-                (_, None) => rejected.add(RejectReason::TimeOutOfRange, counts, || time_example(exemplar.time_ms)),
-            }
-        }
-        Ok(())
     }
 
     fn make_tables(
         &self,
         request: &WriteRequest<'_>,
-        plan: &Plan<'_>,
+        plan: &Plan<'_, '_>,
     ) -> lynxstore_storage::Result<HashMap<String, Arc<TableSchema>>> {
         let mut needs = BTreeMap::<String, TableNeed>::new();
         for new in &plan.new {
@@ -306,8 +304,12 @@ impl<S: Store> RemoteWriter<S> {
                 }
             }
             need.field(VALUE_COLUMN, FieldType::F64);
-            if !request.series[new.index as usize].histograms.is_empty() {
+            let series = &request.series[new.index as usize];
+            if !series.histograms.is_empty() {
                 need.field(HISTOGRAM_COLUMN, FieldType::Binary);
+            }
+            if series.has_start {
+                need.field(START_COLUMN, FieldType::I64);
             }
         }
         if !plan.exemplars.is_empty() {
@@ -326,60 +328,46 @@ impl<S: Store> RemoteWriter<S> {
     fn add_new_series(
         &self,
         request: &WriteRequest<'_>,
-        plan: &mut Plan<'_>,
+        plan: &mut Plan<'_, '_>,
         schemas: &HashMap<String, Arc<TableSchema>>,
     ) {
         if plan.new.is_empty() {
             return;
         }
         let mut metric_tables = HashMap::<&str, Arc<MetricTable>>::new();
+        let mut scratch = Vec::new();
         let mut cache = self.cache.write();
         for new in &plan.new {
             let schema = &schemas[&new.table];
             let series = &request.series[new.index as usize];
             let Some(key) = series_key(schema, &new.labels) else {
                 plan.outcome.written.series -= 1;
-                // Exemplars do not need the table of the metric and are written.
-                let counts = Counts { exemplars: 0, ..counts_of(series) };
+                // Exemplars and metadata do not need the table of the metric and are written.
+                let counts = Counts { exemplars: 0, metadata: 0, ..series.counts() };
                 plan.outcome.rejected.add(RejectReason::SchemaConflict, counts, || {
-                    format!("table {:?} has no tags for the labels {}", new.table, new.labels.to_text())
+                    let detail = format!("table {:?} has no tags for the labels {}", new.table, new.labels.to_text());
+                    Description::new(RejectReason::SchemaConflict, detail).of_series(&new.labels)
                 });
                 continue;
             };
             let table = metric_tables.entry(&new.table).or_insert_with(|| Arc::new(metric_table(schema)));
             let cached = cache.series(table, key);
-            cache.insert(new.hash, &series.labels, Arc::clone(&cached));
-            plan.occurrences.push(Occurrence { series: cached, index: new.index });
+            if let Some(labels) = request.label_bytes(&series.labels, &self.limits, &mut scratch) {
+                let hash = cache.hash(labels);
+                cache.insert(hash, labels, Arc::clone(&cached));
+            }
+            plan.occurrences.push(Occurrence { series: SeriesHandle::Shared(cached), index: new.index });
         }
     }
 }
 
 /// Whether the table of a cached series has what this occurrence of the series needs.
+#[inline]
 fn is_usable(found: &CachedSeries, series: &Series<'_>) -> bool {
     // A table whose column is in the way may have been dropped since, so a conflict is looked at anew each time.
     (series.samples.is_empty() || found.table.value.is_some())
         && (series.histograms.is_empty() || found.table.histogram.is_some())
-}
-
-/// The metric and the labels of a series.
-fn checked_labels<'r>(
-    series: &'r Series<'_>,
-    limits: &Limits,
-) -> Result<Result<(&'r str, Labels<'r>), LabelFault>, DecodeError> {
-    Ok(parse_labels(&series.labels, limits)?.and_then(|labels| match labels.metric() {
-        Some(metric) => Ok((metric, labels)),
-        None => Err(LabelFault { reason: RejectReason::MissingMetricName, detail: labels.to_text() }),
-    }))
-}
-
-pub(super) fn counts_of(series: &Series<'_>) -> Counts {
-    Counts {
-        series: 1,
-        samples: series.samples.len() as u64,
-        histograms: series.histograms.len() as u64,
-        exemplars: series.exemplars.len() as u64,
-        metadata: 0,
-    }
+        && (!series.has_start || found.table.start.is_some())
 }
 
 /// The key of labels in a table; `None` when the table lacks a tag for one of them.
@@ -400,23 +388,12 @@ fn metric_table(schema: &TableSchema) -> MetricTable {
         id: schema.id,
         value: field(VALUE_COLUMN, FieldType::F64),
         histogram: field(HISTOGRAM_COLUMN, FieldType::Binary),
+        start: field(START_COLUMN, FieldType::I64),
     }
 }
 
-fn push_side_batch(
-    batches: &mut Vec<SeriesBatch>,
-    batch: Option<SeriesBatch>,
-    counts: Counts,
-    table: &str,
-    outcome: &mut WriteOutcome,
-) {
-    match batch {
-        Some(batch) => {
-            batches.push(batch);
-            outcome.written.add(counts);
-        }
-        None => outcome
-            .rejected
-            .add(RejectReason::SchemaConflict, counts, || format!("table {table:?} was declared with other columns")),
-    }
+fn reject_side_table(rejected: &mut Rejections, counts: Counts, table: &str) {
+    let reason = RejectReason::SchemaConflict;
+    rejected
+        .add(reason, counts, || Description::new(reason, format!("table {table:?} was declared with other columns")));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::Float64Type;
+use arrow::datatypes::{Float64Type, Int64Type};
 use lynxstore_storage::types::{SchemaMode, TableId, TableOptions, TableSpec};
 use lynxstore_storage::{Error, Result};
 
@@ -16,12 +16,15 @@ use lynxstore_storage::types::{FieldType, SeriesBatch, TableSchema};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
+/// A time behind those of the captured bodies.
+pub(super) const CAPTURED_BEFORE_NS: i64 = 1_800_000_000_000_000_000;
+
 /// A cell as text: floats by their bits, so that NaNs compare.
 type Row = (Vec<Option<String>>, i64, BTreeMap<String, String>);
 
 /// Tables and rows in memory, with the checks that the engine makes.
 #[derive(Default)]
-struct MemoryStore {
+pub(super) struct MemoryStore {
     tables: Mutex<BTreeMap<String, Arc<TableSchema>>>,
     rows: Mutex<BTreeMap<TableId, Vec<Row>>>,
     next_id: AtomicU64,
@@ -31,13 +34,13 @@ struct MemoryStore {
 }
 
 impl MemoryStore {
-    fn drop_table(&self, name: &str) {
+    pub(super) fn drop_table(&self, name: &str) {
         let schema = self.tables.lock().remove(name).unwrap();
         self.rows.lock().remove(&schema.id);
     }
 
     /// Rows of a table: tags as `name=value`, then time, then fields.
-    fn rows(&self, table: &str) -> Vec<(Vec<String>, i64, BTreeMap<String, String>)> {
+    pub(super) fn rows(&self, table: &str) -> Vec<(Vec<String>, i64, BTreeMap<String, String>)> {
         let schema = self.tables.lock()[table].clone();
         let mut rows: Vec<_> = self.rows.lock()[&schema.id]
             .iter()
@@ -53,7 +56,7 @@ impl MemoryStore {
         rows
     }
 
-    fn row_count(&self) -> usize {
+    pub(super) fn row_count(&self) -> usize {
         self.rows.lock().values().map(Vec::len).sum()
     }
 }
@@ -147,6 +150,8 @@ impl Store for Arc<MemoryStore> {
 fn cell(array: &dyn Array, row: usize) -> String {
     if let Some(values) = array.as_primitive_opt::<Float64Type>() {
         format!("{:016x}", values.value(row).to_bits())
+    } else if let Some(values) = array.as_primitive_opt::<Int64Type>() {
+        values.value(row).to_string()
     } else if let Some(values) = array.as_binary_opt::<i32>() {
         format!("{:02x?}", values.value(row))
     } else {
@@ -154,13 +159,13 @@ fn cell(array: &dyn Array, row: usize) -> String {
     }
 }
 
-fn writer() -> (Arc<MemoryStore>, RemoteWriter<Arc<MemoryStore>>) {
+pub(super) fn writer() -> (Arc<MemoryStore>, RemoteWriter<Arc<MemoryStore>>) {
     let store = Arc::new(MemoryStore::default());
     (store.clone(), RemoteWriter::new(store, "public", Limits::default(), 64 << 20))
 }
 
 fn write(writer: &RemoteWriter<Arc<MemoryStore>>, message: &Message) -> WriteOutcome {
-    writer.write(&compress(message), 1_000).unwrap()
+    writer.write(&compress(message), Version::V1, 1_000).unwrap()
 }
 
 fn request(series: impl IntoIterator<Item = Message>) -> Message {
@@ -173,7 +178,7 @@ fn series(metric: &str, labels: &[(&str, &str)]) -> Message {
         .fold(Message::default().label("__name__", metric), |message, (name, value)| message.label(name, value))
 }
 
-fn bits(value: f64) -> BTreeMap<String, String> {
+pub(super) fn bits(value: f64) -> BTreeMap<String, String> {
     BTreeMap::from([("value".into(), format!("{:016x}", value.to_bits()))])
 }
 
@@ -185,7 +190,7 @@ fn good_histogram(time_ms: u64) -> Message {
 fn real_bodies_are_written_whole_and_the_second_time_from_the_cache() {
     for (name, body, stats) in captured("prometheus-3.5.3-rw1") {
         let (store, writer) = writer();
-        let outcome = writer.write(&body, 1_000).unwrap();
+        let outcome = writer.write(&body, Version::V1, CAPTURED_BEFORE_NS).unwrap();
         let recorded = |key: &str| stats[key].as_u64().unwrap();
         let expected = Counts {
             series: recorded("series"),
@@ -204,7 +209,7 @@ fn real_bodies_are_written_whole_and_the_second_time_from_the_cache() {
         assert!(cached as u64 <= expected.samples + expected.histograms, "{name}: {cached}");
         assert_eq!(cached > 0, expected.series > 0, "{name}");
 
-        assert_eq!(writer.write(&body, 1_000).unwrap().written, expected, "{name}");
+        assert_eq!(writer.write(&body, Version::V1, CAPTURED_BEFORE_NS).unwrap().written, expected, "{name}");
         assert_eq!(store.row_count() as u64, 2 * rows, "{name}");
         assert_eq!(store.changes.load(Ordering::Relaxed), changes, "{name}: no table changes");
         assert_eq!(writer.cached_series(), cached, "{name}");
@@ -266,7 +271,7 @@ fn a_bad_series_is_counted_and_the_rest_is_written() {
                 (RejectReason::InvalidHistogram, 1),
             ]
         );
-        assert_eq!(outcome.rejected.example(), Some("series 0: label \"job\" stands twice"));
+        assert_eq!(outcome.rejected.described()[0].detail, "series 0: label \"job\" stands twice");
     }
     assert_eq!(store.rows("up").len(), 2);
 }
@@ -278,7 +283,7 @@ fn a_body_that_is_not_well_formed_writes_and_creates_nothing() {
     let broken_label = Message::default().bytes(1, [0x0a, 0x05, b'x']).sample(1.0, 1);
     let broken_exemplar = good.clone().message(3, Message::default().bytes(1, [0x0a, 0x05]));
     for broken in [broken_label, broken_exemplar, Message::default().varint(2, 1)] {
-        let error = writer.write(&compress(&request([good.clone(), broken])), 1_000).unwrap_err();
+        let error = writer.write(&compress(&request([good.clone(), broken])), Version::V1, 1_000).unwrap_err();
         assert!(matches!(error, WriteError::Decode(DecodeError::Protobuf { .. })), "{error}");
         assert!(store.tables.lock().is_empty());
     }
@@ -304,7 +309,7 @@ fn histograms_keep_their_bytes_and_get_their_column_when_they_come() {
 #[test]
 fn reserved_names_of_labels_and_metrics_are_escaped() {
     let (store, writer) = writer();
-    let labels = [("time", "t"), ("value", "v"), ("histogram", "h"), ("label_time", "lt")];
+    let labels = [("time", "t"), ("value", "v"), ("histogram", "h"), ("label_time", "lt"), ("start_time", "s")];
     let exemplar = Message::default().label("trace_id", "1").double(2, 1.0).varint(3, 1);
     let message = request([
         series("up", &labels).sample(1.0, 1),
@@ -312,7 +317,7 @@ fn reserved_names_of_labels_and_metrics_are_escaped() {
         series("prometheus_metadata", &[]).sample(3.0, 1),
     ]);
     assert!(write(&writer, &message).rejected.is_empty());
-    let tags = ["label_histogram=h", "label_label_time=lt", "label_time=t", "label_value=v"];
+    let tags = ["label_histogram=h", "label_label_time=lt", "label_start_time=s", "label_time=t", "label_value=v"];
     assert_eq!(store.rows("up")[0].0, tags);
     assert_eq!(store.rows("metric_prometheus_exemplars")[0].2, bits(2.0));
     assert_eq!(store.rows("metric_prometheus_metadata")[0].2, bits(3.0));
@@ -337,13 +342,21 @@ fn exemplars_of_one_millisecond_are_told_apart_and_a_repeated_request_changes_no
     };
     let first = rows(&store);
     assert_eq!(first.len(), 3);
-    for (row, (ordinal, labels)) in first.iter().zip([("ordinal=1", "y"), ("ordinal=2", "x"), ("", "x")]) {
-        let tags = ["metric=up", ordinal, "series={job=\"a\\\"b\"}"];
-        let tags: Vec<_> = tags.into_iter().filter(|tag| !tag.is_empty()).collect();
-        assert_eq!((row.0.iter().map(String::as_str).collect::<Vec<_>>(), row.1), (tags, 4_000_000));
-        assert_eq!(row.2["labels"], format!("{{trace_id=\"{labels}\"}}"));
+    for row in &first {
+        assert_eq!(row.0, ["metric=up", "series={job=\"a\\\"b\"}"]);
+        assert_eq!(row.1.div_euclid(1_000_000), 4, "the millisecond is that of the exemplar");
     }
-    assert_eq!(first[1].2["value"], "7ff0000000000002");
+    let stale = first.iter().filter(|row| row.2["value"] == "7ff0000000000002").count();
+    assert_eq!(stale, 1);
+    // Others of that millisecond, and one of them again, in a request of their own.
+    let other =
+        request([series("up", &[("job", "a\"b")]).message(3, exemplar("z", 1.0)).message(3, exemplar("y", 1.0))]);
+    write(&writer, &other);
+    let mut all = rows(&store);
+    all.dedup();
+    assert_eq!(all.len(), 4);
+    assert!(first.iter().all(|row| all.contains(row)));
+    let first = all;
     write(&writer, &message);
     assert_eq!(rows(&store), first);
     assert!(!store.tables.lock().contains_key("up"), "a series without samples needs no table");
@@ -419,7 +432,7 @@ fn a_failing_store_is_reported_and_the_request_can_be_repeated() {
     let (store, writer) = writer();
     let message = request([series("up", &[]).sample(1.0, 1)]);
     *store.failure.lock() = Some(Error::Backpressure { used_bytes: 2, limit_bytes: 1 });
-    let error = writer.write(&compress(&message), 1_000).unwrap_err();
+    let error = writer.write(&compress(&message), Version::V1, 1_000).unwrap_err();
     assert!(matches!(error, WriteError::Store(Error::Backpressure { .. })), "{error}");
     assert_eq!(store.row_count(), 0);
     assert_eq!(write(&writer, &message).written.samples, 1);

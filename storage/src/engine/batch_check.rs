@@ -30,12 +30,13 @@ pub(super) fn widen_batches(version: &Version, batches: &mut [SeriesBatch]) -> R
 
 /// Whether every batch belongs to a table and fits it; `found` are its series as the memtable has them.
 pub(super) fn check_batches(version: &Version, batches: &[SeriesBatch], found: &[FoundSeries]) -> Result<()> {
+    let mut seen = SeenSeries::default();
     for (batch, found) in batches.iter().zip(found) {
         let table = version
             .tables
             .get(&batch.table)
             .ok_or_else(|| Error::TableNotFound { name: format!("with id {}", batch.table) })?;
-        check_series(&table.schema, batch, found)?;
+        check_series(&table.schema, batch, found, &mut seen)?;
         check_fields(&table.schema, batch)?;
     }
     Ok(())
@@ -44,7 +45,7 @@ pub(super) fn check_batches(version: &Version, batches: &[SeriesBatch], found: &
 /// Whether a batch fits its table: groups that cover the rows one after the other, distinct well-formed keys, fields of
 /// the table, each once and of its type and length. Fields that the table has no more are left alone.
 pub(super) fn check_batch(schema: &TableSchema, batch: &SeriesBatch) -> Result<()> {
-    check_series(schema, batch, &[])?;
+    check_series(schema, batch, &[], &mut SeenSeries::default())?;
     check_fields(schema, batch)
 }
 
@@ -72,19 +73,31 @@ fn check_fields(schema: &TableSchema, batch: &SeriesBatch) -> Result<()> {
     Ok(())
 }
 
+/// The series of a batch so far. Kept from batch to batch of a commit, which may have hundreds of short ones.
+#[derive(Default)]
+struct SeenSeries<'a> {
+    known: HashSet<*const SeriesBuffer>,
+    new: HashSet<&'a SeriesKey>,
+}
+
 /// A series that the memtable has was checked when it came there; only those that are new are looked into.
-fn check_series(schema: &TableSchema, batch: &SeriesBatch, found: &[Option<Arc<SeriesBuffer>>]) -> Result<()> {
+fn check_series<'a>(
+    schema: &TableSchema,
+    batch: &'a SeriesBatch,
+    found: &[Option<Arc<SeriesBuffer>>],
+    seen: &mut SeenSeries<'a>,
+) -> Result<()> {
     let mut covered = 0;
-    let mut known_series = HashSet::with_capacity(found.len());
-    let mut new_series = HashSet::new();
+    seen.known.clear();
+    seen.new.clear();
     for (index, group) in batch.series.iter().enumerate() {
         if group.rows.start as usize != covered || group.rows.end <= group.rows.start {
             return Err(Error::invalid("each series of a batch needs rows, one series after the other"));
         }
         covered = group.rows.end as usize;
         let is_first = match found.get(index) {
-            Some(Some(buffer)) => known_series.insert(Arc::as_ptr(buffer)),
-            _ if is_key_of(schema, &group.key) => new_series.insert(&group.key),
+            Some(Some(buffer)) => seen.known.insert(Arc::as_ptr(buffer)),
+            _ if is_key_of(schema, &group.key) => seen.new.insert(&group.key),
             _ => return Err(Error::invalid(format!("a series key does not fit the tags of table '{}'", schema.name))),
         };
         if !is_first {

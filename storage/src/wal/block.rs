@@ -44,6 +44,17 @@ pub(super) fn encode_integers(values: &[i64], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a block of the numbers of rows of each series, of which there are `row_count` in all.
+pub(super) fn encode_row_counts(series: &[SeriesRows], row_count: usize, out: &mut Vec<u8>) {
+    // A row of each series, as a request of samples has them, needs no list of ones.
+    if series.len() == row_count && series.iter().all(|one| one.rows.len() == 1) {
+        write_regular(1, 0, out);
+        return;
+    }
+    let counts: Vec<i64> = series.iter().map(|one| one.rows.len() as i64).collect();
+    encode_integers(&counts, out);
+}
+
 /// Appends a block of times of rows that are grouped by series.
 pub(super) fn encode_times(times: &[i64], series: &[SeriesRows], out: &mut Vec<u8>) {
     // Bases and steps cost up to 16 bytes per series, a narrow time 8.
@@ -97,10 +108,14 @@ fn regular_step(values: &[i64]) -> Option<i64> {
 
 fn encode_regular(values: &[i64], out: &mut Vec<u8>) -> bool {
     let Some(step) = regular_step(values) else { return false };
-    out.push(REGULAR);
-    out.extend_from_slice(&values.first().copied().unwrap_or(0).to_le_bytes());
-    out.extend_from_slice(&step.to_le_bytes());
+    write_regular(values.first().copied().unwrap_or(0), step, out);
     true
+}
+
+fn write_regular(base: i64, step: i64, out: &mut Vec<u8>) {
+    out.push(REGULAR);
+    out.extend_from_slice(&base.to_le_bytes());
+    out.extend_from_slice(&step.to_le_bytes());
 }
 
 fn encode_narrow<const WIDTH: usize>(values: &[i64], base: i64, out: &mut Vec<u8>) {

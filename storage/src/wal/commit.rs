@@ -12,13 +12,13 @@ use arrow_array::{
 };
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::DataType;
-use hashbrown::HashSet;
 
 use super::block;
 use super::file::FORMAT;
+use super::keys::{decode_keys, encode_keys};
 use crate::error::{Error, Result};
 use crate::framing::{ByteReader, RECORD_HEADER_BYTES, padded_len};
-use crate::types::{ColumnId, FieldType, SeriesBatch, SeriesKey, SeriesRows, TableId};
+use crate::types::{ColumnId, FieldType, SeriesBatch, SeriesRows, TableId};
 
 /// Bound on 8 bytes per value of a commit plus the bytes of its strings. It keeps a damaged record from asking for more
 /// memory than a sound one may.
@@ -114,13 +114,8 @@ fn encode_batch(batch: &SeriesBatch, out: &mut Vec<u8>) -> Result<()> {
     if next_row as usize != batch.row_count() {
         return Err(Error::invalid("the series of a batch do not cover its rows"));
     }
-    let row_counts: Vec<i64> = batch.series.iter().map(|one| one.rows.len() as i64).collect();
-    let key_lens: Vec<i64> = batch.series.iter().map(|one| one.key.as_bytes().len() as i64).collect();
-    block::encode_integers(&row_counts, out);
-    block::encode_integers(&key_lens, out);
-    for one in &batch.series {
-        out.extend_from_slice(one.key.as_bytes());
-    }
+    block::encode_row_counts(&batch.series, batch.row_count(), out);
+    encode_keys(&batch.series, out);
     block::encode_times(&batch.times, &batch.series, out);
     for (id, array) in &batch.fields {
         encode_field(*id, array, batch.row_count(), out)?;
@@ -236,7 +231,7 @@ fn decode_batch(reader: &mut ByteReader<'_>, budget: &mut u64) -> Result<SeriesB
     let cells = (1 + u64::from(field_count)).checked_mul(u64::from(row_count) * 8);
     spend(budget, cells.unwrap_or(u64::MAX))?;
     spend(budget, series_count as u64 * 8)?;
-    let series = decode_series(reader, row_count, series_count)?;
+    let series = decode_series(reader, row_count, series_count, budget)?;
     let rows = row_count as usize;
     let times = block::decode_times(reader, &series, rows).ok_or("the times are malformed")?;
     let mut fields: Vec<(ColumnId, ArrayRef)> = Vec::new();
@@ -254,24 +249,20 @@ fn decode_series(
     reader: &mut ByteReader<'_>,
     row_count: u32,
     series_count: usize,
+    budget: &mut u64,
 ) -> Result<Vec<SeriesRows>, &'static str> {
     // Keys are distinct, and all but the empty one take three bytes or more.
     if series_count > reader.remaining() / 3 + 1 {
         return Err(CUT);
     }
     let row_counts = block::decode_integers(reader, series_count).ok_or("the row counts are malformed")?;
-    let key_lens = block::decode_integers(reader, series_count).ok_or("the key lengths are malformed")?;
+    let keys = decode_keys(reader, series_count, budget).ok_or("a series key is malformed or stands twice")?;
     let mut series = Vec::with_capacity(series_count);
-    let mut keys: HashSet<&[u8]> = HashSet::with_capacity(series_count);
     let mut next_row = 0u32;
-    for (rows, key_len) in row_counts.into_iter().zip(key_lens) {
-        let key = usize::try_from(key_len).ok().and_then(|len| reader.take(len)).ok_or(CUT)?;
-        if !SeriesKey::is_well_formed(key, usize::MAX) || !keys.insert(key) {
-            return Err("a series key is malformed or stands twice");
-        }
+    for (rows, key) in row_counts.into_iter().zip(keys) {
         let end = u32::try_from(rows).ok().and_then(|rows| next_row.checked_add(rows));
         let end = end.filter(|end| *end <= row_count).ok_or("the series have more rows than the batch")?;
-        series.push(SeriesRows { key: SeriesKey::from_encoded(key), rows: next_row..end });
+        series.push(SeriesRows { key, rows: next_row..end });
         next_row = end;
     }
     if next_row != row_count {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::types::SeriesKey;
 
 fn batch() -> SeriesBatch {
     let key = |tag: &[u8]| SeriesKey::from_tags([Some(tag), None, Some(b"\0x")]);
@@ -79,7 +80,7 @@ fn batches_that_contradict_themselves_are_refused() {
 
 #[test]
 fn every_truncation_is_an_error() {
-    let bytes = payload(&[batch()]);
+    let bytes = payload(&golden_commit());
     for len in 0..bytes.len() {
         decode_commit(&bytes[..len]).unwrap_err();
     }
@@ -88,12 +89,43 @@ fn every_truncation_is_an_error() {
     decode_commit(&longer).unwrap_err();
 }
 
+/// A commit with keys of both forms.
+fn golden_commit() -> [SeriesBatch; 2] {
+    let key = |host: u8| SeriesKey::from_tags([Some(format!("host-{host:03}").as_bytes()), Some(b"a long job name")]);
+    let series = (0..5_u32).map(|row| SeriesRows { key: key(row as u8 * 3), rows: row..row + 1 }).collect();
+    let values: ArrayRef = Arc::new(Float64Array::from(vec![1.0, 2.5, -0.0, f64::INFINITY, 4.0]));
+    let one_row_each = SeriesBatch {
+        table: TableId(4),
+        series,
+        times: vec![10, 20, 30, 40, 51].into(),
+        fields: vec![(ColumnId(2), values)],
+    };
+    [batch(), one_row_each]
+}
+
+fn golden_path() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/compat/v1/wal_commit.payload")
+}
+
+#[test]
+fn a_commit_of_version_1_reads_as_it_was_written() {
+    let decoded = decode_commit(&std::fs::read(golden_path()).unwrap()).unwrap();
+    assert_eq!(decoded.len(), 2);
+    decoded.iter().zip(&golden_commit()).for_each(|(left, right)| assert_same(left, right));
+}
+
+#[test]
+#[ignore = "it writes testdata/compat, once per version of the format"]
+fn write_the_golden_commit() {
+    std::fs::write(golden_path(), payload(&golden_commit())).unwrap();
+}
+
 proptest! {
     #[test]
     fn mutated_payloads_never_panic(
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let mut bytes = payload(&[batch()]);
+        let mut bytes = payload(&golden_commit());
         for (index, value) in flips {
             // The front half has the counts and lengths, which matter most.
             let at = index.index(bytes.len() / 2);

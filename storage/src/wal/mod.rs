@@ -18,6 +18,7 @@ mod commit;
 mod damage;
 mod file;
 mod group_commit;
+mod keys;
 mod replay;
 mod survey;
 mod tail;

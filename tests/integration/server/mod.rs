@@ -9,4 +9,5 @@ mod limits;
 mod message;
 mod operation;
 mod remote_write;
+mod remote_write_v2;
 mod tls;
