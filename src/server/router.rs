@@ -41,12 +41,14 @@ pub(super) fn router(state: Arc<ServerState>) -> Router {
         .with_state(state)
 }
 
+/// What paths without a route are called: the set of names must not be up to clients.
+const OTHER: &str = "other";
+
 /// Counts and times a request, and tells a client that stays connected that the server is going.
 async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response {
     let start = Instant::now();
-    // Paths that are not ours share one name: the set of names must not be up to clients.
     let path = request.extensions().get::<MatchedPath>().cloned();
-    let path = path.as_ref().map_or("other", MatchedPath::as_str);
+    let path = path.as_ref().map_or(OTHER, MatchedPath::as_str);
     let has_body = request.method() != Method::GET;
     let id = request_id(request.headers());
     let span = request_span(request.method().as_str(), path, &id, request.headers());
@@ -56,7 +58,7 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
     state.metrics.request_seconds.with_label_values(&[path]).observe(start.elapsed().as_secs_f64());
     state.metrics.requests.with_label_values(&[path, answer.status().as_str()]).inc();
     // Nobody read the body of a request that no handler took: the connection ends with it, and the client is told.
-    let is_unread = matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
+    let is_unread = path == OTHER || answer.status() == StatusCode::METHOD_NOT_ALLOWED;
     if state.is_stopping.load(Ordering::Acquire) || (has_body && is_unread) {
         answer.headers_mut().insert(CONNECTION, axum::http::HeaderValue::from_static("close"));
     }

@@ -1,5 +1,7 @@
 //! Every key of the configuration.
 
+use std::time::Duration;
+
 use super::serve_config::ServeConfig;
 use super::value::{bytes, count, list, path, switch, time, word};
 use crate::server::Exposure;
@@ -155,6 +157,19 @@ pub fn all_keys() -> &'static [Key] {
             server.remote_write.label_bytes_max,
             "Bytes of all label names and values of a series."
         ),
+        Key {
+            name: "limits.future",
+            help: "How far ahead of the clock a sample may be.",
+            show: |config| {
+                let future_ms = config.server.remote_write.future_ms_max;
+                time::show(&Duration::from_millis(future_ms.unsigned_abs()))
+            },
+            set: |config, text| {
+                let future_ms = i64::try_from(time::read(text)?.as_millis());
+                config.server.remote_write.future_ms_max = future_ms.map_err(|_| format!("'{text}' is too long"))?;
+                Ok(())
+            },
+        },
         key!(
             "limits.series_cache",
             bytes,
