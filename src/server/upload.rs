@@ -231,7 +231,7 @@ mod tests {
         let unpacked = gunzip(&packed, 100, |_| true).unwrap();
         assert_eq!((unpacked.len(), unpacked[59], unpacked[60]), (100, 7, 8));
         assert_eq!(gunzip(&packed, 99, |_| true).unwrap_err().status, 413);
-        assert_eq!(gunzip(&gzip(&vec![0; 100 << 20]), 1 << 20).unwrap_err().status, 413);
+        assert_eq!(gunzip(&gzip(&vec![0; 100 << 20]), 1 << 20, |_| true).unwrap_err().status, 413);
         let mut asked = 0;
         let refused = gunzip(&gzip(&vec![0; 8 << 20]), 32 << 20, |bytes| {
             asked = bytes;
