@@ -50,9 +50,8 @@ impl DirectoryBudget {
     /// Makes it known that a set of sections has a directory from now on.
     pub(super) fn register(&self, holder: &Arc<SectionSet>) {
         let mut holders = self.holders.lock();
-        if holders.len() == holders.capacity() {
-            holders.retain(|holder| holder.strong_count() > 0);
-        }
+        // Its directory may have been dropped and made before.
+        holders.retain(|known| known.strong_count() > 0 && known.as_ptr() != Arc::as_ptr(holder));
         holders.push(Arc::downgrade(holder));
     }
 
