@@ -73,7 +73,6 @@ impl BodyReader {
         let mut stream = body.into_data_stream();
         let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if declared.is_some_and(|declared| declared > limit as u64) {
-            discard(&mut stream).await;
             return Err(BodyError::TooLarge { limit });
         }
         // The declared length is the word of a stranger: it saves growing step by step up to a bound only.
@@ -89,11 +88,9 @@ impl BodyReader {
                 Ok(Some(Ok(chunk))) => chunk,
             };
             if read.bytes.len() + chunk.len() > limit {
-                discard(&mut stream).await;
                 return Err(BodyError::TooLarge { limit });
             }
             if !self.in_flight.grow(&mut read.share, read.bytes.len() + chunk.len()) {
-                discard(&mut stream).await;
                 return Err(BodyError::Overloaded);
             }
             read.bytes.extend_from_slice(&chunk);
@@ -101,12 +98,9 @@ impl BodyReader {
     }
 }
 
-/// Throws away the body of a request that is refused for what its head says.
+/// Reads the rest of a body and throws it away.
 pub(super) async fn discard_body(body: Body) {
-    discard(&mut body.into_data_stream()).await;
-}
-
-async fn discard(stream: &mut axum::body::BodyDataStream) {
+    let mut stream = body.into_data_stream();
     let rest = async { while let Some(Ok(_)) = stream.next().await {} };
     // Whether it ended or not, the answer is the same.
     let _ = tokio::time::timeout(DISCARD_TIME, rest).await;

@@ -37,6 +37,7 @@ mod stream;
 mod table_rows;
 mod tenant;
 mod tls;
+mod unread_body;
 mod upload;
 
 pub use crate::ingest::quota::TenantLimits;

@@ -11,7 +11,6 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::body::discard_body;
 use super::response::{text, with_retry};
 use super::state::ServerState;
 use super::tenant::{Caller, Tenant};
@@ -54,7 +53,6 @@ pub(super) async fn write(
     body: Body,
 ) -> Response {
     let Some(encoding) = Encoding::of(&headers) else {
-        discard_body(body).await;
         let message = "content types are application/x-protobuf and application/json";
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
     };

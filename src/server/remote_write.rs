@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lynxstore_storage::Error as StorageError;
 
-use super::body::{BodyError, discard_body};
+use super::body::BodyError;
 use super::negotiation::{UnsupportedMedia, check_remote_write, is_cross_origin};
 use super::response;
 use super::state::ServerState;
@@ -45,7 +45,6 @@ pub(super) async fn write(
     let version = match check_remote_write(&headers) {
         Ok(version) => version,
         Err(UnsupportedMedia(message)) => {
-            discard_body(body).await;
             return response::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message);
         }
     };
@@ -74,7 +73,6 @@ async fn write_body(
     written: &mut Counts,
 ) -> Response {
     if is_cross_origin(headers) {
-        discard_body(body).await;
         return response::text(StatusCode::FORBIDDEN, "requests from pages of other sites are not accepted");
     }
     if headers.contains_key(RETRY_ATTEMPT) {

@@ -6,16 +6,18 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
-use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tracing::Instrument;
 
 use super::auth::{Identity, Role, authenticate};
+use super::body::discard_body;
 use super::request_trace::{REQUEST_ID, request_id, request_span};
 use super::state::ServerState;
+use super::unread_body::UnreadBody;
 use super::{events, line_protocol, otlp, remote_write, response, sql, table_rows};
 
 /// The routes of a server.
@@ -49,17 +51,18 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
     let start = Instant::now();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map_or(OTHER, MatchedPath::as_str);
-    let has_body = request.method() != Method::GET;
     let id = request_id(request.headers());
     let span = request_span(request.method().as_str(), path, &id, request.headers());
+    let (request, unread) = UnreadBody::of(request);
     let mut answer = next.run(request).instrument(span.clone()).await;
+    if let Some(body) = unread.take() {
+        discard_body(body).await;
+    }
     span.in_scope(|| tracing::debug!(status = answer.status().as_u16(), elapsed = ?start.elapsed(), "answered"));
     answer.headers_mut().insert(REQUEST_ID, id);
     state.metrics.request_seconds.with_label_values(&[path]).observe(start.elapsed().as_secs_f64());
     state.metrics.requests.with_label_values(&[path, answer.status().as_str()]).inc();
-    // Nobody read the body of a request that no handler took: the connection ends with it, and the client is told.
-    let is_unread = path == OTHER || answer.status() == StatusCode::METHOD_NOT_ALLOWED;
-    if state.is_stopping.load(Ordering::Acquire) || (has_body && is_unread) {
+    if state.is_stopping.load(Ordering::Acquire) {
         answer.headers_mut().insert(CONNECTION, axum::http::HeaderValue::from_static("close"));
     }
     answer
@@ -95,6 +98,6 @@ async fn metrics(State(state): State<Arc<ServerState>>, identity: Identity) -> R
 }
 
 async fn not_found() -> Response {
-    let paths = "nothing is here: see /api/v1/write, /api/v1/sql, /metrics, /-/healthy and /-/ready";
+    let paths = "nothing is here: rows go to /api/v1/write, /write, /v1/metrics, /api/v1/events/TABLE and /api/v1/tables/TABLE/rows, statements to /api/v1/sql; see /metrics, /-/healthy and /-/ready";
     response::text(StatusCode::NOT_FOUND, paths)
 }

@@ -10,7 +10,6 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::body::discard_body;
 use super::response::json_error;
 use super::state::ServerState;
 use super::tenant::{Caller, Tenant};
@@ -31,7 +30,6 @@ pub(super) async fn write(
         "application/vnd.apache.arrow.stream" => BodyFormat::ArrowStream,
         "text/csv" => BodyFormat::Csv,
         _ => {
-            discard_body(body).await;
             let message = "content types are application/vnd.apache.arrow.stream and text/csv";
             return json_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_input", message);
         }

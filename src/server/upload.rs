@@ -10,7 +10,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use flate2::read::MultiGzDecoder;
 
-use super::body::discard_body;
 use super::negotiation::is_cross_origin;
 use super::remote_write::{SERIES_RETRY, body_status, store_status};
 use super::response::{self, json_error};
@@ -86,16 +85,9 @@ pub(super) async fn write_rows(
     job: impl FnOnce(&Tenant, &[u8]) -> Result<RowOutcome, RowsError> + Send + 'static,
 ) -> Result<RowOutcome, Refusal> {
     if is_cross_origin(headers) {
-        discard_body(body).await;
         return Err(Refusal::new(StatusCode::FORBIDDEN, "requests from pages of other sites are not accepted"));
     }
-    let is_gzip = match is_gzip(headers) {
-        Ok(is_gzip) => is_gzip,
-        Err(refusal) => {
-            discard_body(body).await;
-            return Err(refusal);
-        }
-    };
+    let is_gzip = is_gzip(headers)?;
     let limits = &state.options.rows;
     let body = state.bodies.read(headers, body, limits.body_bytes_max).await;
     let mut body = body.map_err(|error| Refusal::new(body_status(&error), error.to_string()))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use parking_lot::RwLock;
@@ -15,7 +15,6 @@ use super::password::PasswordChecker;
 use super::presented::Presented;
 use super::role::{Role, Roles, RouteAccess, route_access};
 use super::tenant_name::TenantName;
-use crate::server::body::discard_body;
 use crate::server::gate::{Gate, Overloaded};
 use crate::server::response;
 use crate::server::state::ServerState;
@@ -222,9 +221,6 @@ pub(in crate::server) async fn authenticate(
             if refusal != Refusal::NoCredentials && state.log.allows() {
                 // Not what was presented: even a name may be a password in the wrong field.
                 tracing::warn!(reason = refusal.reason(), path, "a request was refused");
-            }
-            if parts.method == Method::POST {
-                discard_body(body).await;
             }
             refusal.answer(path == Some("/api/v1/sql"))
         }
