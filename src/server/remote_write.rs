@@ -96,8 +96,8 @@ async fn write_body(
         );
     };
     let job = move || {
-        // Held to the end of the job, also when the client has gone.
-        let _permit = permit;
+        // Held to the end of the job, also when the client has gone; the body with its share of the memory.
+        let (_permit, body) = (permit, body);
         let arrival_ns = now_ns();
         let result = tenant.writer.write(&body.bytes, version, arrival_ns);
         if let Ok(outcome) = &result {

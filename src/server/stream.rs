@@ -79,11 +79,14 @@ impl Activity {
         (state.phase != Phase::Request).then_some(state.since)
     }
 
-    fn bytes_came(&self) {
+    /// Notes that bytes came; returns whether they begin a request.
+    fn bytes_came(&self) -> bool {
         let mut state = self.0.lock();
-        if state.phase == Phase::Idle {
+        let is_new = state.phase == Phase::Idle;
+        if is_new {
             (state.phase, state.since) = (Phase::Head, Instant::now());
         }
+        is_new
     }
 
     /// Until when bytes have to come; without a deadline, who waits is woken when there is one.
@@ -197,8 +200,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
         let this = &mut *self;
         let before = buffer.filled().len();
         if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(context, buffer) {
-            if buffer.filled().len() > before {
-                this.activity.bytes_came();
+            // A client that asks again has read the answer before.
+            if buffer.filled().len() > before && this.activity.bytes_came() {
+                this.stall = None;
             }
             return Poll::Ready(result);
         }

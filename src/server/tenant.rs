@@ -96,7 +96,8 @@ pub(super) struct Tenants {
 impl Tenants {
     /// No tenant yet; `expected` of them will share the memory for caches.
     pub(super) fn new(engine: Arc<Engine>, query: QueryOptions, options: Arc<ServerOptions>, expected: usize) -> Self {
-        let series_cache_bytes = (options.series_cache_bytes_max / expected.max(1)).max(SERIES_CACHE_BYTES_MIN);
+        // Half for remote write, half for rows.
+        let series_cache_bytes = (options.series_cache_bytes_max / (2 * expected.max(1))).max(SERIES_CACHE_BYTES_MIN);
         let query = QueryEngine::new(Arc::clone(&engine), query);
         Self { engine, query, options, series_cache_bytes, known: RwLock::default() }
     }

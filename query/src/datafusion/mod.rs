@@ -24,6 +24,7 @@ mod lttb;
 mod memory_pool;
 mod moving_avg;
 mod names;
+mod patient_joins;
 mod predicate;
 mod pushdown;
 mod run;

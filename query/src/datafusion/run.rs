@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use futures::StreamExt;
@@ -23,6 +21,7 @@ use super::asof_join::nest_asof_joins;
 use super::error::{OUT_OF_MEMORY, OUT_OF_SPILL_SPACE, from_datafusion};
 use super::json::unions_as_text;
 use super::names::settle_names;
+use super::patient_joins::patient_joins;
 use super::runtime::drive;
 use super::served_query::{ServedQueries, serve_subqueries};
 use super::session::session;
@@ -208,18 +207,6 @@ pub(super) fn name_limit(error: Error, options: &RunOptions) -> Error {
     }
 }
 
-/// Makes joins give way to the scheduler now and then. A join may put out rows for ever from inputs that it has read
-/// already; without a pause it could not be cancelled, and would hold its thread.
-fn yielding_joins(plan: Arc<dyn ExecutionPlan>) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
-    let wrapped = plan.transform_up(|node| {
-        if node.children().len() < 2 {
-            return Ok(Transformed::no(node));
-        }
-        Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>))
-    })?;
-    Ok(wrapped.data)
-}
-
 /// The plan of a statement as indented text, without running it.
 ///
 /// # Errors
@@ -283,7 +270,7 @@ impl Planner {
     pub(super) async fn physical_plan(self) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
         let (state, plan) = self.plan().await?;
         let physical = state.create_physical_plan(&plan).await.map_err(from_datafusion)?;
-        Ok((state, yielding_joins(physical).map_err(from_datafusion)?))
+        Ok((state, patient_joins(physical).map_err(from_datafusion)?))
     }
 
     /// The statement as relations.

@@ -185,6 +185,7 @@ fn cancelled_statements_leave_no_thread_busy() {
     for sql in [
         "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r",
         "SELECT count(*) FROM t a, t b, t c, t d",
+        "SELECT count(*) FROM t a, t b, t c, t d WHERE a.x + b.x + c.x + d.x < 0",
         "SELECT sum(a.x) FROM t a JOIN t b ON a.x % 7 = b.x % 7 JOIN t c ON c.x % 5 = b.x % 5",
         "SELECT sum(value) FROM generate_series(1, 1000000000000)",
     ] {

@@ -52,7 +52,7 @@ impl<S: Store> RemoteWriter<S> {
                 }
             };
             outcome.written.series -= 1;
-            let counts = Counts { exemplars: 0, ..request.series[new.index as usize].counts() };
+            let counts = Counts { exemplars: 0, metadata: 0, ..request.series[new.index as usize].counts() };
             outcome.rejected.add(reason, counts, || {
                 Description::new(reason, format!("{why}: series {:?}{}", new.table, new.labels.to_text()))
                     .of_series(&new.labels)

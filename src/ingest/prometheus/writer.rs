@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use lynxstore_storage::types::{FieldType, SeriesKey, TableSchema};
@@ -66,6 +66,8 @@ pub struct RemoteWriter<S> {
     limits: Limits,
     cache: RwLock<SeriesCache>,
     metadata: MetadataMemory,
+    /// Changes of tables that the cache knows of.
+    seen_changes: AtomicU64,
     tables: TableMaker,
     buffers: Mutex<Vec<Vec<u8>>>,
 }
@@ -80,6 +82,7 @@ impl<S: Store> RemoteWriter<S> {
             limits,
             cache: RwLock::new(SeriesCache::new(cache_bytes_max)),
             metadata: MetadataMemory::default(),
+            seen_changes: AtomicU64::new(0),
             tables: TableMaker::default(),
             buffers: Mutex::default(),
         }
@@ -149,6 +152,7 @@ impl<S: Store> RemoteWriter<S> {
     }
 
     fn commit(&self, request: &WriteRequest<'_>, arrival_ns: i64) -> Result<WriteOutcome, WriteError> {
+        self.forget_changed_tables();
         let bounds = TimeBounds::new(arrival_ns, &self.limits);
         let source = BatchSource { request, bounds, limits: &self.limits };
         let cache = self.cache.read();
@@ -165,6 +169,16 @@ impl<S: Store> RemoteWriter<S> {
         let plan = plan.share();
         drop(cache);
         self.commit_changes(source, plan, arrival_ns)
+    }
+
+    /// A cached series names columns by id: after ALTER TABLE they may be gone, or belong to a table of another name.
+    fn forget_changed_tables(&self) {
+        let changes = self.store.table_changes();
+        if self.seen_changes.load(Ordering::Acquire) != changes {
+            self.cache.write().clear();
+            self.metadata.clear();
+            self.seen_changes.store(changes, Ordering::Release);
+        }
     }
 
     /// Commits a request that changes the cache, tables or side tables.

@@ -9,7 +9,7 @@ use arrow::csv::reader::Format;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use lynxstore_storage::types::{FieldType, TableSchema};
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memchr2, memchr2_iter};
 
 use crate::ingest::Precision;
 use crate::ingest::events::{MemberValue, nanoseconds};
@@ -21,8 +21,12 @@ fn malformed(error: ArrowError) -> RowsError {
 
 /// The rows of a body as one batch; `None` when it has none.
 pub(super) fn read(table: &TableSchema, body: &[u8], limits: &RowLimits) -> Result<Option<RecordBatch>, RowsError> {
-    let lines = memchr_iter(b'\n', body).count() + 1;
-    RowsError::check("lines", lines, limits.rows_max.saturating_add(2))?;
+    // A carriage return alone ends a record too. Those before a line feed count twice: the bound is an upper one.
+    let lines = memchr2_iter(b'\n', b'\r', body).count() + 1;
+    RowsError::check("lines", lines, limits.rows_max.saturating_mul(2).saturating_add(2))?;
+    let first_line = memchr2(b'\n', b'\r', body).unwrap_or(body.len());
+    let columns = memchr_iter(b',', &body[..first_line]).count() + 1;
+    RowsError::check("columns", columns, 1 + table.tags.len() + table.fields.len())?;
     let format = Format::default().with_header(true);
     let (header, _) = format.infer_schema(Cursor::new(body), Some(0)).map_err(malformed)?;
     RowsError::check("cells (rows times columns)", lines.saturating_mul(header.fields().len()), limits.cells_max)?;
@@ -81,4 +85,23 @@ fn with_times(batch: &RecordBatch, time: usize) -> Result<RecordBatch, RowsError
     let mut columns = batch.columns().to_vec();
     columns[time] = times;
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use lynxstore_storage::types::{TableId, TableSpec};
+
+    use super::*;
+
+    #[test]
+    fn records_that_end_with_a_carriage_return_and_endless_headers_are_bounded() {
+        let spec = TableSpec::new("t").tag("host").field("v", FieldType::F64);
+        let table = TableSchema::new(TableId(1), &spec).unwrap();
+        let limits = RowLimits { rows_max: 100, ..RowLimits::default() };
+        let body = format!("time\r{}", "1\r".repeat(1_000));
+        assert!(matches!(read(&table, body.as_bytes(), &limits), Err(RowsError::TooLarge { .. })));
+        let header = vec!["time"; 1_000].join(",");
+        assert!(matches!(read(&table, header.as_bytes(), &limits), Err(RowsError::TooLarge { .. })));
+        assert_eq!(read(&table, b"time,host,v\n1,a,2\n", &limits).unwrap().unwrap().num_rows(), 1);
+    }
 }

@@ -96,6 +96,14 @@ impl Credentials {
         for (position, entry) in file.users.into_iter().enumerate() {
             let user = user(entry).map_err(|message| format!("user {}: {message}", position + 1))?;
             let name = Arc::clone(&user.name);
+            let has_token_of = |other: &&Arc<User>| match (&user.token, &other.token) {
+                (Some(token), Some(other)) => other.matches(token),
+                _ => false,
+            };
+            if let Some(other) = by_name.values().find(has_token_of) {
+                let other = &other.name;
+                return Err(format!("the users '{other}' and '{name}' have one token: make another for one of them"));
+            }
             if by_name.insert(Arc::clone(&name), Arc::new(user)).is_some() {
                 return Err(format!("the user '{name}' stands twice"));
             }

@@ -5,6 +5,7 @@
 //! row of the old type is in memory or in the part of the log that a replay reads.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use crate::error::{Error, Result};
@@ -82,6 +83,7 @@ impl Core {
         changed.version += 1;
         manifest.append(&[ManifestEdit::AlterTable(changed.clone())])?;
         self.store.memtables.publish(self.store.next_version(&manifest, Vec::new()));
+        self.table_changes.fetch_add(1, Ordering::Release);
         Ok(Arc::new(changed))
     }
 }

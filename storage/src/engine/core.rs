@@ -1,6 +1,7 @@
 //! What the handle and the background threads share: the store and its write-ahead log.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
@@ -23,6 +24,8 @@ pub(super) struct Core {
     /// Compactions and retention, one at a time.
     pub(super) maintenance: Mutex<Compactor>,
     pub(super) maintenance_signal: WorkSignal,
+    /// Changes of tables since the open.
+    pub(super) table_changes: AtomicU64,
     pub(super) tasks: TaskLog,
     /// Shared by writes; held alone while the type of a column changes, when no row of the old type may be in memory.
     pub(super) widening: RwLock<()>,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
@@ -366,6 +367,15 @@ impl Engine {
     /// The directory of the database.
     pub fn directory(&self) -> &Path {
         &self.root
+    }
+
+    /// How often a table was renamed, or a column renamed, dropped or widened since the open. Who keeps ids of columns looks
+    /// whether it grew.
+    pub fn table_changes(&self) -> u64 {
+        match &self.mode {
+            Mode::Writing(writing) => writing.core.table_changes.load(Ordering::Acquire),
+            Mode::ReadOnly(_) => 0,
+        }
     }
 
     /// Figures since the open.

@@ -105,6 +105,7 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
         flush_signal: WorkSignal::default(),
         maintenance: Mutex::default(),
         maintenance_signal: WorkSignal::default(),
+        table_changes: AtomicU64::new(0),
         tasks: TaskLog::new(options.clock),
         widening: RwLock::default(),
         closed: RwLock::new(false),
