@@ -1,9 +1,11 @@
 //! `POST /api/v1/events/<table>`: an event per line, as JSON.
 //!
 //! 200: every line is on disk, or is there already by its deduplication key. 400: some lines were bad, the others are on
-//! disk. The answer says how many lines became what, and lists the first bad ones.
+//! disk. The answer says how many lines became what, and lists the first bad ones. With `sampling=adaptive` a part of
+//! the lines is left out under pressure.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -32,9 +34,25 @@ pub(super) struct EventParameters {
     tags: Option<String>,
     nested: Option<String>,
     dedup_key: Option<String>,
+    sampling: Option<String>,
+}
+
+/// Whether lines may be left out under pressure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sampling {
+    Off,
+    Adaptive,
 }
 
 impl EventParameters {
+    fn sampling(&self) -> Result<Sampling, String> {
+        match self.sampling.as_deref() {
+            None | Some("off") => Ok(Sampling::Off),
+            Some("adaptive") => Ok(Sampling::Adaptive),
+            Some(_) => Err("the parameter sampling is adaptive or off".into()),
+        }
+    }
+
     fn options(self) -> Result<EventOptions, String> {
         Ok(EventOptions {
             time: self.time.filter(|name| !name.is_empty()),
@@ -46,6 +64,8 @@ impl EventParameters {
                 Some(_) => return Err("the parameter nested is flatten or json".into()),
             },
             dedup_key: names("dedup_key", self.dedup_key)?,
+            // What the sampler of the table decides.
+            sampling: None,
         })
     }
 }
@@ -68,11 +88,15 @@ pub(super) async fn write(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let options = match parameters.options() {
-        Ok(options) => options,
+    let parsed = parameters.sampling().and_then(|sampling| Ok((sampling, parameters.options()?)));
+    let (sampling, options) = match parsed {
+        Ok(parsed) => parsed,
         Err(message) => return json_error(StatusCode::BAD_REQUEST, "invalid_input", &message),
     };
-    let job = move |tenant: &Tenant, body: &[u8]| events::write(&tenant.rows, &table, body, &options);
+    let job = move |tenant: &Tenant, body: &[u8]| match sampling {
+        Sampling::Off => events::write(&tenant.rows, &table, body, &options),
+        Sampling::Adaptive => tenant.event_samplers.write(&tenant.rows, &table, body, &options, Instant::now),
+    };
     match write_rows(state, tenant, "events", &headers, body, job).await {
         Ok(outcome) => answer(&outcome),
         Err(refusal) => refusal_as_json(&refusal),
@@ -88,12 +112,16 @@ fn answer(outcome: &RowOutcome) -> Response {
             "message": row.fault.detail,
         })
     });
-    let body = serde_json::json!({
+    let mut body = serde_json::json!({
         "written": outcome.written,
         "duplicates": outcome.duplicates,
         "rejected": rejected.count(),
         "errors": errors.collect::<Vec<_>>(),
     });
+    if let Some(sampled) = outcome.sampled {
+        body["sampled_out"] = sampled.sampled_out.into();
+        body["weight"] = sampled.weight.into();
+    }
     let respond = |status: StatusCode| (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response();
     // Not 429: the good lines are on disk, and without a key they would be stored again.
     respond(if rejected.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST })

@@ -12,6 +12,7 @@ use super::tls::TlsOptions;
 use crate::ingest::prometheus::Limits;
 use crate::ingest::quota::TenantLimits;
 use crate::ingest::rows::RowLimits;
+use crate::ingest::sampling::SamplingOptions;
 
 /// Which addresses a server without credentials may listen on: whoever reaches the port reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +45,8 @@ pub struct ServerOptions {
     pub remote_write: Limits,
     /// Bounds of a request of rows: line protocol, events.
     pub rows: RowLimits,
+    /// When fewer events are kept, for requests that ask for sampling.
+    pub event_sampling: SamplingOptions,
     /// Memory for the cache from labels to series.
     pub series_cache_bytes_max: usize,
     /// Remote-write requests that are decoded and committed at the same time.
@@ -109,6 +112,7 @@ impl Default for ServerOptions {
             tls: None,
             remote_write: Limits::default(),
             rows: RowLimits::default(),
+            event_sampling: SamplingOptions::default(),
             series_cache_bytes_max: 128 << 20,
             // While half of them wait for the disk, the other half decode.
             writes_max: 2 * cores,

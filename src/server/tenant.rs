@@ -18,6 +18,7 @@ use super::auth::{Identity, TenantName};
 use super::options::ServerOptions;
 use super::response;
 use super::state::ServerState;
+use crate::ingest::events::EventSamplers;
 use crate::ingest::prometheus::RemoteWriter;
 use crate::ingest::quota::IngestQuota;
 use crate::ingest::rejected::{RejectedLog, system_tables};
@@ -35,6 +36,8 @@ pub(super) struct Tenant {
     pub(super) writer: RemoteWriter<Arc<Engine>>,
     /// Writes rows of the other protocols.
     pub(super) rows: RowWriter,
+    /// How much of its events is kept, where a request asks for sampling.
+    pub(super) event_samplers: EventSamplers,
     /// What its requests brought in vain; its own statements see it as `system.rejected_samples`.
     pub(super) rejected: Arc<RejectedLog>,
     /// What it may bring; writers of every protocol take from it.
@@ -64,6 +67,7 @@ impl Tenant {
                 .with_quota(Arc::clone(&quota)),
             rows: RowWriter::new(Arc::clone(engine), name.as_str(), options.rows.clone(), cache)
                 .with_quota(Arc::clone(&quota)),
+            event_samplers: EventSamplers::new(options.event_sampling),
             rejected,
             quota,
             name: name.clone(),

@@ -11,6 +11,7 @@ mod fuzz_corpus;
 mod kill9;
 mod nab;
 mod prometheus;
+mod resend;
 mod server;
 #[cfg(feature = "datafusion")]
 mod slt;

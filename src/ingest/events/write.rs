@@ -7,11 +7,15 @@ use lynxstore_storage::types::Dedup;
 use memchr::memchr_iter;
 
 use super::flatten::{Member, MemberValue, Nested, flatten};
+use super::sampler::{WEIGHT_COLUMN, keeps};
 use super::time::nanoseconds;
+use crate::field_builder::FieldValue;
 use crate::ingest::Precision;
 use crate::ingest::rows::{
-    IntegerTyping, RowFault, RowOptions, RowOutcome, RowReason, RowRequest, RowWriter, RowsError, SeriesName, Unfit,
+    IntegerTyping, RowFault, RowOptions, RowOutcome, RowReason, RowRequest, RowWriter, RowsError, SampledRows,
+    SeriesName, Unfit,
 };
+use crate::ingest::sampling::SamplingRate;
 
 /// Members that are the time when nothing is said, the first that is there.
 const TIME_NAMES: [&str; 3] = ["time", "timestamp", "ts"];
@@ -29,6 +33,8 @@ pub struct EventOptions {
     pub nested: Nested,
     /// Members that together with the time name an event; see [`RowOptions::dedup_key`].
     pub dedup_key: Vec<String>,
+    /// How much is kept; what is kept says its weight in a field. `None`: everything, and no such field.
+    pub sampling: Option<SamplingRate>,
 }
 
 /// Writes the lines of a body into a table, which is created when absent: such a table keeps every row, also rows of
@@ -45,7 +51,10 @@ pub fn write(writer: &RowWriter, table: &str, body: &[u8], options: &EventOption
         dedup: Dedup::Off,
         dedup_key: options.dedup_key.clone(),
     };
-    writer.write(&row_options, |request| {
+    let mut sampled_out = 0;
+    let mut outcome = writer.write(&row_options, |request| {
+        // It may run again.
+        sampled_out = 0;
         let schema = writer.table(table)?;
         let mut tags = options.tags.clone();
         let mut time_names = TIME_NAMES.map(str::to_owned).to_vec();
@@ -59,12 +68,20 @@ pub fn write(writer: &RowWriter, table: &str, body: &[u8], options: &EventOption
         let tags = tags.into_iter().collect();
         let mut lines = Lines { table, options, time_names, tags, members: Vec::new(), raw: Vec::new() };
         for (number, line) in (1..).zip(body.split(|&byte| byte == b'\n')) {
-            if !line.trim_ascii().is_empty() {
-                lines.push(number, line, request, writer)?;
+            let text = line.trim_ascii();
+            if text.is_empty() {
+                continue;
             }
+            if options.sampling.is_some_and(|rate| !keeps(rate, text)) {
+                sampled_out += 1;
+                continue;
+            }
+            lines.push(number, line, request, writer)?;
         }
         Ok(())
-    })
+    })?;
+    outcome.sampled = options.sampling.map(|rate| SampledRows { sampled_out, weight: rate.weight() });
+    Ok(outcome)
 }
 
 /// Reads line after line; its buffers are used again.
@@ -112,7 +129,9 @@ impl Lines<'_> {
             let tags = tags.iter().zip(&texts).map(|(tag, text)| (tag.name.as_str().into(), (&**text).into()));
             Ok(SeriesName { table: self.table.into(), tags: tags.collect() })
         };
-        let fields = fields.iter().map(|member| (member.name.as_str(), member.value.as_field()));
+        // At most 100.
+        let weight = self.options.sampling.map(|rate| (WEIGHT_COLUMN, FieldValue::I64(rate.weight() as i64)));
+        let fields = fields.iter().map(|member| (member.name.as_str(), member.value.as_field())).chain(weight);
         request.push(number, &self.raw, name, fields, time_ns)
     }
 

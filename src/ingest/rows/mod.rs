@@ -21,4 +21,4 @@ pub use fault::{RejectedRow, RejectedRows, RowFault, RowReason};
 pub use known_series::SeriesName;
 pub use limits::RowLimits;
 pub use request::RowRequest;
-pub use writer::{IntegerTyping, RowOptions, RowOutcome, RowWriter, RowsError, Unfit};
+pub use writer::{IntegerTyping, RowOptions, RowOutcome, RowWriter, RowsError, SampledRows, Unfit};

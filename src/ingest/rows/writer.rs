@@ -71,6 +71,17 @@ pub struct RowOutcome {
     pub duplicates: u64,
     /// Rows that were left out because they do not fit.
     pub rejected: RejectedRows,
+    /// What sampling did, where it was asked for.
+    pub sampled: Option<SampledRows>,
+}
+
+/// What sampling did to the rows of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SampledRows {
+    /// Rows that were left out unread.
+    pub sampled_out: u64,
+    /// How many rows each of the others stands for.
+    pub weight: u64,
 }
 
 /// A request of which nothing was written.

@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn records_that_end_with_a_carriage_return_and_endless_headers_are_bounded() {
         let spec = TableSpec::new("t").tag("host").field("v", FieldType::F64);
-        let table = TableSchema::new(TableId(1), &spec).unwrap();
+        let table = TableSchema::from_spec(TableId(1), &spec).unwrap();
         let limits = RowLimits { rows_max: 100, ..RowLimits::default() };
         let body = format!("time\r{}", "1\r".repeat(1_000));
         assert!(matches!(read(&table, body.as_bytes(), &limits), Err(RowsError::TooLarge { .. })));

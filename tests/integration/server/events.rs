@@ -1,5 +1,7 @@
 //! Events as JSON lines over HTTP, and what is stored when they are sent again.
 
+use lynxstore::ingest::sampling::SamplingOptions;
+use lynxstore::server::ServerOptions;
 use serde_json::json;
 
 use super::client::TestServer;
@@ -108,12 +110,51 @@ fn the_same_events_from_many_senders_at_once_are_stored_once() {
 }
 
 #[test]
+fn a_table_that_asks_for_sampling_keeps_a_weighted_part_under_pressure() {
+    // Any line at all is a flood.
+    let event_sampling = SamplingOptions { rows_per_second_max: 1e-6, ..SamplingOptions::default() };
+    let server = TestServer::start_with(ServerOptions { event_sampling, ..ServerOptions::default() });
+    let mut sent = 0;
+    let mut send = |path: &str| {
+        let body: String = (sent..sent + 1_000)
+            .map(|id| format!("{{\"time\":{},\"id\":{id}}}\n", 1_767_225_600_000_i64 + id))
+            .collect();
+        sent += 1_000;
+        let answer = server.post(path, &[], body.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    };
+    let path = "/api/v1/events/e?sampling=adaptive";
+    let first = send(path);
+    assert_eq!((&first["written"], &first["sampled_out"], &first["weight"]), (&json!(1_000), &json!(0), &json!(1)));
+    assert_eq!(server.rows("SELECT sum(sample_weight) FROM e"), json!([[1_000]]));
+    // The sampler looks once a second.
+    let sampled = loop {
+        let answer = send(path);
+        if answer["weight"] != 1 {
+            break answer;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    };
+    let (written, sampled_out) = (sampled["written"].as_u64().unwrap(), sampled["sampled_out"].as_u64().unwrap());
+    assert_eq!((&sampled["weight"], written + sampled_out), (&json!(100), 1_000));
+    assert!((1..50).contains(&written), "{written} of 1,000 lines were kept at one of a hundred");
+    let kept = server.rows("SELECT count(*) FROM e WHERE sample_weight = 100");
+    assert_eq!(kept, json!([[written]]));
+    // Who does not ask for it loses nothing, beside it in the same table.
+    let whole = send("/api/v1/events/e");
+    assert_eq!((&whole["written"], whole.get("weight")), (&json!(1_000), None));
+    assert_eq!(server.rows("SELECT count(*) FROM e WHERE sample_weight IS NULL"), json!([[1_000]]));
+}
+
+#[test]
 fn parameters_that_make_no_sense_are_refused() {
     let server = TestServer::start();
     for path in [
         "/api/v1/events/e?nested=maybe",
         "/api/v1/events/e?time_unit=weeks",
         "/api/v1/events/e?tags=a,,b",
+        "/api/v1/events/e?sampling=yes",
         "/api/v1/events/e?unknown=1",
     ] {
         assert_eq!(server.post(path, &[], CLICKS.as_bytes()).status, 400, "{path}");

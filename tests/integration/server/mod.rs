@@ -8,7 +8,7 @@ mod events;
 mod http;
 mod limits;
 mod line_protocol;
-mod message;
+pub mod message;
 mod open_telemetry;
 mod operation;
 mod otlp;
