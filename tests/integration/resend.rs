@@ -36,7 +36,7 @@ type Row = (String, i64, i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
     RemoteWrite,
-    LineProtocol,
+    Lines,
     Events,
 }
 
@@ -54,7 +54,7 @@ struct Body {
 
 impl Body {
     fn new(round: u64, random: &mut Rng) -> Self {
-        let protocol = [Protocol::RemoteWrite, Protocol::LineProtocol, Protocol::Events][random.below(3) as usize];
+        let protocol = [Protocol::RemoteWrite, Protocol::Lines, Protocol::Events][random.below(3) as usize];
         // Spans do not come in the order of time. Every 250 rounds the tables are new, so that some deaths meet them half made.
         let start_ns = BASE_NS + (round * 389 % ROUNDS) as i64 * ROUND_NS;
         let table = format!("{}_{}", ["rw", "lp", "ev"][protocol as usize], round / 250);
@@ -65,7 +65,7 @@ impl Body {
         body.bytes = match protocol {
             Protocol::RemoteWrite => body.remote_write(),
             // A new column from time to time.
-            Protocol::LineProtocol => body.text(|(name, time_ns, value)| {
+            Protocol::Lines => body.text(|(name, time_ns, value)| {
                 format!("{},host={name} value={value},extra{}=1i {time_ns}\n", body.table, round / 100)
             }),
             Protocol::Events => body.text(|(id, time_ns, value)| {
@@ -144,7 +144,7 @@ impl Process {
                 let outcome = self.remote.write(&body.bytes, Version::V1, arrival_ns).ok()?;
                 (outcome.written.samples, 0, u64::from(!outcome.rejected.is_empty()))
             }
-            Protocol::LineProtocol => {
+            Protocol::Lines => {
                 let outcome = line_protocol::write(&self.rows, &body.bytes, &LineOptions::default(), 0).ok()?;
                 (outcome.written, outcome.duplicates, outcome.rejected.count())
             }
