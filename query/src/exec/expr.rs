@@ -10,7 +10,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Datum, TimestampNanosecondArray, UInt32Array, new_null_array,
 };
 use arrow::compute::kernels::{boolean, cmp, comparison, concat_elements, numeric};
-use arrow::compute::{CastOptions, cast_with_options, is_null, prep_null_mask_filter, take};
+use arrow::compute::{CastOptions, cast, cast_with_options, is_null, prep_null_mask_filter, take};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
 use hashbrown::HashSet;
 
@@ -65,6 +65,17 @@ impl ColumnValue {
             Self::Array(array) => Self::Array(kernel(array)?),
             Self::Scalar(array) => Self::Scalar(kernel(array)?),
         })
+    }
+
+    /// The same without a dictionary.
+    fn plain(self) -> Result<Self> {
+        match self.array().data_type() {
+            DataType::Dictionary(_, values) => {
+                let values = (**values).clone();
+                self.try_map(|array| cast(array, &values).map_err(Error::arrow))
+            }
+            _ => Ok(self),
+        }
     }
 
     /// Itself and another value as comparisons take them.
@@ -124,7 +135,11 @@ pub(crate) fn evaluate(expr: &Expr, columns: &[ArrayRef], rows: usize) -> Result
             evaluate(expr, columns, rows)?.try_map(|array| evaluate_in_list(array, list, *negated))
         }
         Expr::Like { expr, pattern, negated, ignore_case } => {
-            let (value, pattern) = (evaluate(expr, columns, rows)?, evaluate(pattern, columns, rows)?);
+            let (mut value, mut pattern) = (evaluate(expr, columns, rows)?, evaluate(pattern, columns, rows)?);
+            if !pattern.is_scalar() {
+                // With patterns per row the kernel panics on a dictionary without values, as that of a tag that no row has.
+                (value, pattern) = (value.plain()?, pattern.plain()?);
+            }
             let result = match (negated, ignore_case) {
                 (false, false) => comparison::like(&value, &pattern),
                 (true, false) => comparison::nlike(&value, &pattern),
