@@ -40,6 +40,7 @@ mod served_table;
 mod session;
 mod summary_aggregate;
 mod table;
+mod text_patterns;
 mod time_bucket;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! A name without quotes is folded to lower case and, when there is no such table or column, tried as written; that is
 //! also how the vectorized executor reads it. Calls of aggregates get the form of `aggregate_calls`, `date_trunc` with a
-//! zone the name of the function that has one, tags that are LIKE something other than a literal become text. Numbers in ORDER BY become the expressions that they stand for.
+//! zone the name of the function that has one. Numbers in ORDER BY become the expressions that they stand for.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,9 +10,8 @@ use std::sync::Arc;
 use lynxstore_storage::snapshot::Snapshot;
 use lynxstore_storage::types::TableSchema;
 use sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArguments, Ident, ObjectName, ObjectNamePart,
-    OrderByKind, Query, SelectItem, SetExpr, Statement, Value, VisitMut, VisitorMut, visit_expressions_mut,
-    visit_relations_mut,
+    BinaryOperator, Expr, Function, FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByKind, Query,
+    SelectItem, SetExpr, Statement, Value, VisitMut, VisitorMut, visit_expressions_mut, visit_relations_mut,
 };
 
 use super::aggregate_calls::{SeriesColumns, rewrite_call};
@@ -41,7 +40,6 @@ pub(super) fn settle_names(
             Expr::Identifier(column) => names.settle_column(column),
             Expr::CompoundIdentifier(parts) => names.settle_path(parts),
             Expr::BinaryOp { left, op, right } => put_column_first(left, op, right),
-            Expr::Like { expr, pattern, .. } | Expr::ILike { expr, pattern, .. } => names.take_as_text(expr, pattern),
             Expr::Function(function) => {
                 name_trunc_in_zone(function);
                 if let Err(error) = rewrite_call(function, &names.tables, series_columns) {
@@ -127,33 +125,6 @@ impl Names {
         let exists = |name: &str| self.tables.iter().any(|table| table.column_exists(name));
         if !exists(&fold_ident(column)) && exists(&column.value) {
             keep(column);
-        }
-    }
-
-    /// Makes plain text of a tag that is compared with patterns of rows. DataFusion 55 hands tags to the kernel as they are, and
-    /// the kernel takes no plain patterns beside them.
-    fn take_as_text(&self, value: &mut Box<Expr>, pattern: &Expr) {
-        let name = match &**value {
-            Expr::Identifier(name) => name,
-            Expr::CompoundIdentifier(path) => path.last().expect("a path has a last part"),
-            _ => return,
-        };
-        if matches!(pattern, Expr::Value(_)) {
-            return;
-        }
-        let is_tag = self
-            .tables
-            .iter()
-            .any(|table| table.tags.iter().any(|tag| tag.name == fold_ident(name) || tag.name == name.value));
-        if is_tag {
-            let written = std::mem::replace(&mut **value, Expr::Value(Value::Null.into()));
-            **value = Expr::Cast {
-                kind: CastKind::Cast,
-                expr: Box::new(written),
-                data_type: DataType::Text,
-                array: false,
-                format: None,
-            };
         }
     }
 

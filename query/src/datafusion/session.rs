@@ -25,6 +25,7 @@ use super::moving_avg::MovingAvg;
 use super::run::RunOptions;
 use super::served_query::ServedQueries;
 use super::summary_aggregate::SummaryAggregate;
+use super::text_patterns::TextBesidePatterns;
 use super::time_bucket::TimeBucket;
 use crate::error::Result;
 
@@ -58,12 +59,13 @@ static TEMPLATE: LazyLock<SessionState> = LazyLock::new(|| {
     state
 });
 
-/// DataFusion's rules with ours behind the one that moves filters: later ones put projections between a filter and a join
-/// that only ours knows, and the filter would stay above it.
+/// DataFusion's rules with ours. That of ASOF joins stands behind the one that moves filters: later ones put projections
+/// between a filter and a join that only ours knows, and the filter would stay above it.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     let push_down = rules.iter().position(|rule| rule.name() == "push_down_filter");
     rules.insert(push_down.map_or(rules.len(), |position| position + 1), Arc::new(PushFilterBelowAsof));
+    rules.insert(0, Arc::new(TextBesidePatterns));
     rules
 }
 
