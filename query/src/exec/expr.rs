@@ -250,7 +250,7 @@ fn to_text(array: ArrayRef) -> Result<ArrayRef> {
     if *array.data_type() == DataType::Utf8 {
         return Ok(array);
     }
-    arrow::compute::cast(&array, &DataType::Utf8).map_err(Error::arrow)
+    cast(&array, &DataType::Utf8).map_err(Error::arrow)
 }
 
 /// What equal floats share.
