@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use flate2::read::MultiGzDecoder;
+use tracing::field::Empty;
 
 use super::negotiation::is_cross_origin;
 use super::remote_write::{SERIES_RETRY, body_status, store_status};
@@ -95,9 +96,10 @@ pub(super) async fn write_rows(
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait to be written: try again later")
     })?;
     let (decoded_bytes_max, job_state) = (limits.decoded_bytes_max, Arc::clone(&state));
+    let span = tracing::debug_span!("write", protocol, rows = Empty);
     let job = move || -> Result<RowOutcome, Refusal> {
         // Held to the end of the job, also when the client has gone.
-        let _permit = permit;
+        let (_permit, _entered) = (permit, span.enter());
         let packed = std::mem::take(&mut body.bytes);
         let mut has_room =
             |bytes: usize| job_state.bodies.reserve_decoded(&mut body, packed.len().saturating_add(bytes)).is_ok();
@@ -109,6 +111,7 @@ pub(super) async fn write_rows(
             retry_after: retry_after(&error),
             ..Refusal::new(status(&error), error.to_string())
         })?;
+        span.record("rows", outcome.written);
         note_rejected(&tenant, protocol, &outcome.rejected);
         Ok(outcome)
     };

@@ -16,3 +16,5 @@ mod remote_write;
 mod remote_write_v2;
 mod table_rows;
 mod tls;
+#[cfg(feature = "otel")]
+mod trace_export;
