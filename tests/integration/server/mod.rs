@@ -16,5 +16,6 @@ mod remote_write;
 mod remote_write_v2;
 mod table_rows;
 mod tls;
+mod tls_rotation;
 #[cfg(feature = "otel")]
 mod trace_export;
