@@ -5,6 +5,7 @@ mod auth;
 mod client;
 mod documentation;
 mod events;
+mod examples;
 mod http;
 mod limits;
 mod line_protocol;
