@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cache="${LYNX_CACHE:-$HOME/.cache/lynxstore}"
 seconds="${LYNX_FUZZ_SECONDS:-15}"
-targets=(wal_record segment_reader remote_write_body line_protocol event_line otlp_body exposition_line sql_text engine_model)
+targets=(wal_record segment_reader remote_write_body line_protocol event_line otlp_body table_body exposition_line sql_text engine_model)
 if [[ $# -gt 0 ]]; then
   targets=("$@")
 fi

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lynxstore::ingest::rows::{RowLimits, RowWriter};
+use lynxstore::ingest::table_body::{self, BodyFormat};
 use lynxstore::ingest::{events, exposition, line_protocol, otlp, prometheus};
 use lynxstore_storage::encoding::{
     VECTOR_LEN, VectorHeader, compare_vector_i64, decode_f64, decode_i64, decode_strings_plain, decode_validity,
@@ -163,6 +164,32 @@ pub fn otlp_body(bytes: &[u8]) {
 
 thread_local! {
     static ROWS: RefCell<Option<(RowWriter, Arc<Engine>)>> = const { RefCell::new(None) };
+}
+
+/// A body of rows in each of its forms, written into a table that has a column of every type. It takes no more memory than
+/// it may.
+pub fn table_body(bytes: &[u8]) {
+    const DECODED_BYTES_MAX: usize = 1 << 20;
+    TABLE.with(|writer| {
+        for format in [BodyFormat::ArrowStream, BodyFormat::Csv, BodyFormat::Parquet] {
+            let _ = table_body::write(writer, "t", format, bytes, &mut |asked| {
+                assert!(asked <= 2 * DECODED_BYTES_MAX, "a body of {} bytes asks for {asked}", bytes.len());
+                true
+            });
+        }
+    });
+
+    thread_local! {
+        static TABLE: RowWriter = {
+            let engine = Arc::new(empty_engine());
+            let query = lynxstore_query::QueryEngine::new(Arc::clone(&engine), lynxstore_query::QueryOptions::default());
+            let create = "CREATE TABLE t (time TIMESTAMP TIME, host STRING TAG, f DOUBLE, i BIGINT, u BIGINT UNSIGNED, \
+                          b BOOLEAN, s STRING, v BINARY)";
+            query.execute(create).expect("the statement is sound");
+            let limits = RowLimits { rows_max: 1_000, decoded_bytes_max: DECODED_BYTES_MAX, ..RowLimits::default() };
+            RowWriter::new(engine, "public", limits, 1 << 20)
+        };
+    }
 }
 
 /// A sample as targets show them, with its labels, in both forms.

@@ -93,7 +93,7 @@ pub(super) async fn write(
         Ok(parsed) => parsed,
         Err(message) => return json_error(StatusCode::BAD_REQUEST, "invalid_input", &message),
     };
-    let job = move |tenant: &Tenant, body: &[u8]| match sampling {
+    let job = move |tenant: &Tenant, body: &[u8], _: &mut dyn FnMut(usize) -> bool| match sampling {
         Sampling::Off => events::write(&tenant.rows, &table, body, &options),
         Sampling::Adaptive => tenant.event_samplers.write(&tenant.rows, &table, body, &options, Instant::now),
     };

@@ -68,7 +68,9 @@ async fn respond(
     };
     let unfit = if parameters.accept_partial == Some(false) { Unfit::RefuseAll } else { Unfit::LeaveOut };
     let options = LineOptions { precision, unfit };
-    let job = move |tenant: &Tenant, body: &[u8]| line_protocol::write(&tenant.rows, body, &options, now_ns());
+    let job = move |tenant: &Tenant, body: &[u8], _: &mut dyn FnMut(usize) -> bool| {
+        line_protocol::write(&tenant.rows, body, &options, now_ns())
+    };
     match write_rows(state, tenant, "line_protocol", headers, body, job).await {
         Ok(outcome) if outcome.rejected.is_empty() => StatusCode::NO_CONTENT.into_response(),
         Ok(outcome) => partial(&outcome),

@@ -36,6 +36,8 @@ pub(super) struct LoadMetrics {
     tenant_refused_series: CounterVec,
     tenant_series: GaugeVec,
     tenant_cached_series: GaugeVec,
+    #[cfg(feature = "otel")]
+    trace_spans: CounterVec,
     scrape: Mutex<()>,
 }
 
@@ -93,6 +95,12 @@ impl LoadMetrics {
                 "Series of a tenant in the cache of labels.",
                 &[TENANT],
             ),
+            #[cfg(feature = "otel")]
+            trace_spans: counters(
+                "lynxstore_trace_spans_total",
+                "Spans for the collector of traces, by what became of them.",
+                &["outcome"],
+            ),
             registry,
             scrape: Mutex::new(()),
         }
@@ -131,6 +139,10 @@ impl LoadMetrics {
         self.disk_low.set(f64::from(u8::from(state.disk.is_low())));
         raise(&self.compactions, stats.compactions);
         raise(&self.compacted_bytes, stats.compacted_bytes);
+        #[cfg(feature = "otel")]
+        for (outcome, spans) in super::trace_export::span_counts().into_iter().flatten() {
+            raise(&self.trace_spans.with_label_values(&[outcome]), spans);
+        }
         for tenant in state.tenants.known() {
             let (name, quota) = (tenant.name(), &tenant.quota);
             raise(&self.tenant_samples.with_label_values(&[name, "accepted"]), quota.accepted_samples());

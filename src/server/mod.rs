@@ -37,6 +37,9 @@ mod stream;
 mod table_rows;
 mod tenant;
 mod tls;
+#[cfg(feature = "otel")]
+mod trace_export;
+mod trace_options;
 mod unread_body;
 mod upload;
 
@@ -45,3 +48,6 @@ pub use auth::{Credentials, PASSWORD_BYTES_MAX, Role, TenantName, hash_password,
 pub use options::{Exposure, ServerOptions};
 pub use run::{Server, ServerHandle, serve, shutdown_signal};
 pub use tls::{ClientAuth, TlsOptions, TlsVersion};
+#[cfg(feature = "otel")]
+pub use trace_export::TraceExport;
+pub use trace_options::TraceOptions;

@@ -56,7 +56,7 @@ pub(super) async fn write(
         let message = "content types are application/x-protobuf and application/json";
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
     };
-    let job = move |tenant: &Tenant, body: &[u8]| match encoding {
+    let job = move |tenant: &Tenant, body: &[u8], _: &mut dyn FnMut(usize) -> bool| match encoding {
         Encoding::Protobuf => otlp::write(&tenant.rows, body),
         Encoding::Json => otlp::write(&tenant.rows, &json_to_protobuf(body)?),
     };

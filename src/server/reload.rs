@@ -15,7 +15,19 @@ pub(super) struct Watched {
     /// For the log and the metrics.
     pub(super) what: &'static str,
     pub(super) paths: Vec<PathBuf>,
+    /// How they were before they were read last.
+    pub(super) seen: Stamps,
     pub(super) load: Box<dyn Fn() -> Result<String, String> + Send>,
+}
+
+/// How some files are at a moment. To be taken before they are read: what changes meanwhile is then read again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Stamps(Vec<Stamp>);
+
+impl Stamps {
+    pub(super) fn of(paths: &[PathBuf]) -> Self {
+        Self(paths.iter().map(|path| Stamp::of(path)).collect())
+    }
 }
 
 /// What tells one state of a file from another.
@@ -40,22 +52,20 @@ fn inode(_: &std::fs::Metadata) -> u64 {
 }
 
 /// Looks after files until it is dropped.
-pub(super) async fn watch(state: Arc<ServerState>, files: Vec<Watched>, interval: Duration) {
-    let stamps = |watched: &Watched| watched.paths.iter().map(|path| Stamp::of(path)).collect::<Vec<_>>();
-    let mut seen: Vec<_> = files.iter().map(stamps).collect();
+pub(super) async fn watch(state: Arc<ServerState>, mut files: Vec<Watched>, interval: Duration) {
     let mut hangup = Hangup::new();
     loop {
         let is_asked = tokio::select! {
             () = tokio::time::sleep(interval) => false,
             () = hangup.received() => true,
         };
-        for (watched, seen) in files.iter().zip(&mut seen) {
-            let now = stamps(watched);
-            if *seen == now && !is_asked {
+        for watched in &mut files {
+            let now = Stamps::of(&watched.paths);
+            if watched.seen == now && !is_asked {
                 continue;
             }
             // Noted before the outcome, so that one broken file is one message.
-            *seen = now;
+            watched.seen = now;
             match (watched.load)() {
                 Ok(summary) => {
                     state.metrics.reloads.with_label_values(&[watched.what, "taken"]).inc();

@@ -95,9 +95,10 @@ async fn write_body(
             "too many requests wait to be written: try again later",
         );
     };
+    let span = tracing::debug_span!("write", protocol = PROTOCOL);
     let job = move || {
         // Held to the end of the job, also when the client has gone; the body with its share of the memory.
-        let (_permit, body) = (permit, body);
+        let (_permit, body, _entered) = (permit, body, span.enter());
         let arrival_ns = now_ns();
         let result = tenant.writer.write(&body.bytes, version, arrival_ns);
         if let Ok(outcome) = &result {

@@ -2,11 +2,11 @@
 //!
 //! A request has an id: that of its `X-Request-Id`, else a new one; the answer bears it. Where it comes with the trace
 //! context of the W3C (`traceparent`), the span of the request bears the ids of the trace and of the caller's span, so that
-//! messages of this server are found by them.
+//! messages of this server are found by them; an export to a collector makes the span a child of the caller's.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tracing::Span;
 use tracing::field::Empty;
 
@@ -14,6 +14,9 @@ use tracing::field::Empty;
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Whether spans may be exported.
+const EXPORTED: bool = cfg!(feature = "otel");
 
 /// Characters of an id that is taken from a request: it goes into the log.
 const ID_BYTES_MAX: usize = 64;
@@ -61,13 +64,35 @@ pub(super) fn request_span(method: &str, path: &str, id: &HeaderValue, headers: 
         trace_id = Empty,
         parent_span_id = Empty,
         tenant = Empty,
-        user = Empty
+        user = Empty,
+        // For collectors. Without them they stay out of the log.
+        otel.kind = EXPORTED.then_some("server"),
+        otel.name = EXPORTED.then(|| display(format!("{method} {path}"))),
+        otel.status_code = Empty,
+        http.response.status_code = Empty
     );
     if let Some((trace, parent)) = trace_context(headers) {
         span.record("trace_id", trace);
         span.record("parent_span_id", parent);
+        #[cfg(feature = "otel")]
+        {
+            use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+            // An error says that nothing is exported.
+            let _ = span.set_parent(super::trace_export::remote_context(headers));
+        }
     }
     span
+}
+
+/// Notes the answer in the span of its request.
+pub(super) fn record_status(span: &Span, status: StatusCode) {
+    if EXPORTED {
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use super::auth::{Identity, Role, authenticate};
 use super::body::discard_body;
-use super::request_trace::{REQUEST_ID, request_id, request_span};
+use super::request_trace::{REQUEST_ID, record_status, request_id, request_span};
 use super::state::ServerState;
 use super::unread_body::UnreadBody;
 use super::{events, line_protocol, otlp, remote_write, response, sql, table_rows};
@@ -58,6 +58,7 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
     if let Some(body) = unread.take() {
         discard_body(body).await;
     }
+    record_status(&span, answer.status());
     span.in_scope(|| tracing::debug!(status = answer.status().as_u16(), elapsed = ?start.elapsed(), "answered"));
     answer.headers_mut().insert(REQUEST_ID, id);
     state.metrics.request_seconds.with_label_values(&[path]).observe(start.elapsed().as_secs_f64());

@@ -14,11 +14,11 @@ use super::auth::Credentials;
 use super::connection::Connections;
 use super::disk::watch_disk;
 use super::options::{Exposure, ServerOptions};
-use super::reload::{Watched, watch};
+use super::reload::{Stamps, Watched, watch};
 use super::router::router;
 use super::state::ServerState;
 use super::stream::StreamTimes;
-use super::tls::{ClientAuth, Tls};
+use super::tls::{ClientAuth, Tls, TlsOptions};
 use crate::database::Database;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -34,8 +34,7 @@ const JOBS_GRACE: Duration = Duration::from_secs(5);
 pub struct Server {
     database: Database,
     options: Arc<ServerOptions>,
-    credentials: Option<Arc<Credentials>>,
-    tls: Option<Arc<Tls>>,
+    files: Checked,
     listener: TcpListener,
     local_addr: SocketAddr,
     runtime: Runtime,
@@ -57,7 +56,7 @@ impl Server {
     /// credentials nor allow that, and for credentials that make no sense; [`ErrorKind::Io`] when the address cannot be listened on.
     pub fn bind(database: Database, options: ServerOptions) -> Result<Self> {
         let address = options.listen;
-        let Checked { credentials, tls } = Checked::new(&options)?;
+        let files = Checked::new(&options)?;
         let io = |error: std::io::Error| Error::new(ErrorKind::Io, format!("cannot listen on {address}: {error}"));
         let listener = TcpListener::bind(address).map_err(io)?;
         listener.set_nonblocking(true).map_err(io)?;
@@ -69,7 +68,7 @@ impl Server {
             .max_blocking_threads((options.writes_max + options.statements_max + options.password_checks_max).max(4))
             .build()
             .map_err(|error| Error::new(ErrorKind::Io, format!("cannot start the threads of the server: {error}")))?;
-        Ok(Self { database, options: Arc::new(options), credentials, tls, listener, local_addr, runtime })
+        Ok(Self { database, options: Arc::new(options), files, listener, local_addr, runtime })
     }
 
     /// The address with the real port.
@@ -83,9 +82,10 @@ impl Server {
     /// # Errors
     /// Those of closing the database; every answered request is safe all the same.
     pub fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let Self { database, options, credentials, tls, listener, local_addr, runtime } = self;
+        let Self { database, options, files, listener, local_addr, runtime } = self;
+        let Checked { credentials, tls, .. } = &files;
         let reload_interval = options.reload_interval;
-        let state = Arc::new(ServerState::new(&database, options, credentials)?);
+        let state = Arc::new(ServerState::new(&database, options, credentials.clone())?);
         let router = router(Arc::clone(&state));
         let options = &state.options;
         let connections = Connections {
@@ -107,8 +107,7 @@ impl Server {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let (stop, stopped) = watch::channel(false);
             let disk = tokio::spawn(watch_disk(Arc::clone(&state.disk)));
-            let watching =
-                tokio::spawn(watch(Arc::clone(&state), watched_files(&state, tls.as_ref()), reload_interval));
+            let watching = tokio::spawn(watch(Arc::clone(&state), watched_files(&state, &files), reload_interval));
             let serving = tokio::spawn(connections.serve(listener, stopped));
             shutdown.await;
             tracing::info!("shutting down");
@@ -128,21 +127,26 @@ impl Server {
     }
 }
 
-/// The files that options name, read and found to be sound.
+/// The files that options name, read and found to be sound, and how they were then.
+#[derive(Debug)]
 struct Checked {
     credentials: Option<Arc<Credentials>>,
+    credentials_seen: Stamps,
     tls: Option<Arc<Tls>>,
+    tls_seen: Stamps,
 }
 
 impl Checked {
     fn new(options: &ServerOptions) -> Result<Self> {
+        let credentials_seen = Stamps::of(options.credentials_file.as_slice());
+        let tls_seen = Stamps::of(&options.tls.as_ref().map(TlsOptions::files).unwrap_or_default());
         let credentials = options.credentials_file.as_deref().map(Credentials::load).transpose();
         let credentials = credentials.map_err(Error::invalid)?.map(Arc::new);
         let tls = options.tls.clone().map(Tls::load).transpose().map_err(Error::invalid)?.map(Arc::new);
         if !options.listen.ip().is_loopback() {
             check_exposure(options, credentials.is_some())?;
         }
-        Ok(Self { credentials, tls })
+        Ok(Self { credentials, credentials_seen, tls, tls_seen })
     }
 }
 
@@ -173,13 +177,14 @@ fn check_exposure(options: &ServerOptions, has_credentials: bool) -> Result<()> 
 }
 
 /// The files that the server takes anew when they change.
-fn watched_files(state: &Arc<ServerState>, tls: Option<&Arc<Tls>>) -> Vec<Watched> {
+fn watched_files(state: &Arc<ServerState>, loaded: &Checked) -> Vec<Watched> {
     let mut files = Vec::new();
     if let Some(path) = state.options.credentials_file.clone() {
         let state = Arc::clone(state);
         files.push(Watched {
             what: "credentials",
             paths: vec![path.clone()],
+            seen: loaded.credentials_seen.clone(),
             load: Box::new(move || {
                 let credentials = Credentials::load(&path)?;
                 let summary = format!("{} users", credentials.len());
@@ -188,10 +193,11 @@ fn watched_files(state: &Arc<ServerState>, tls: Option<&Arc<Tls>>) -> Vec<Watche
             }),
         });
     }
-    if let Some(tls) = tls.cloned() {
+    if let Some(tls) = loaded.tls.clone() {
         files.push(Watched {
             what: "tls",
             paths: tls.options().files(),
+            seen: loaded.tls_seen.clone(),
             load: Box::new(move || tls.reload().map(|()| "certificates".to_owned())),
         });
     }

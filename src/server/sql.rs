@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lynxstore_query::{Cancellation, QueryEngine, QueryOutput, StatementAccess};
 use serde::Deserialize;
+use tracing::field::Empty;
 
 use super::auth::{Identity, Role};
 use super::in_flight::Share;
@@ -124,11 +125,14 @@ async fn run(
     };
     let cancel = CancelOnDrop(Cancellation::new());
     let cancellation = cancel.0.clone();
+    let span = tracing::debug_span!("statement", route = Empty, rows = Empty);
     let job = move || {
         // Held to the end of the job, also when the client has gone.
-        let _permit = permit;
+        let (_permit, _entered) = (permit, span.enter());
         let start = Instant::now();
         let output = query.execute_with(&sql, &[], &cancellation)?;
+        span.record("route", route_name(output.route));
+        span.record("rows", output.row_count());
         Ok::<_, Error>((output, start.elapsed().as_secs_f64()))
     };
     match tokio::time::timeout(state.options.statement_time_max, tokio::task::spawn_blocking(job)).await {

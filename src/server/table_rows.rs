@@ -1,4 +1,4 @@
-//! `POST /api/v1/tables/<table>/rows`: rows of a declared table, as an Arrow IPC stream or as CSV.
+//! `POST /api/v1/tables/<table>/rows`: rows of a declared table, as an Arrow IPC stream, as CSV or as a Parquet file.
 //!
 //! 200: every row is on disk. Anything else: none is.
 
@@ -29,12 +29,21 @@ pub(super) async fn write(
     let format = match media_type.as_str() {
         "application/vnd.apache.arrow.stream" => BodyFormat::ArrowStream,
         "text/csv" => BodyFormat::Csv,
+        #[cfg(feature = "files")]
+        "application/vnd.apache.parquet" => BodyFormat::Parquet,
         _ => {
-            let message = "content types are application/vnd.apache.arrow.stream and text/csv";
+            let message = if cfg!(feature = "files") {
+                "content types are application/vnd.apache.arrow.stream, application/vnd.apache.parquet and text/csv"
+            } else {
+                "content types are application/vnd.apache.arrow.stream and text/csv; this server was built without the \
+                 feature 'files', which reads Parquet"
+            };
             return json_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_input", message);
         }
     };
-    let job = move |tenant: &Tenant, body: &[u8]| table_body::write(&tenant.rows, &table, format, body);
+    let job = move |tenant: &Tenant, body: &[u8], has_room: &mut dyn FnMut(usize) -> bool| {
+        table_body::write(&tenant.rows, &table, format, body, has_room)
+    };
     match write_rows(state, tenant, "table_rows", &headers, body, job).await {
         Ok(outcome) => {
             let body = serde_json::json!({ "written": outcome.written }).to_string();

@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use flate2::read::MultiGzDecoder;
+use tracing::field::Empty;
 
 use super::negotiation::is_cross_origin;
 use super::remote_write::{SERIES_RETRY, body_status, store_status};
@@ -75,14 +76,14 @@ pub(super) fn now_ns() -> i64 {
 }
 
 /// Receives a body and hands it, unpacked, to `job` on a blocking thread; counts what `job` wrote under the name of the
-/// protocol.
+/// protocol. `job` asks before it takes more bytes than the body has, as many as it takes in all.
 pub(super) async fn write_rows(
     state: Arc<ServerState>,
     tenant: Arc<Tenant>,
     protocol: &'static str,
     headers: &HeaderMap,
     body: Body,
-    job: impl FnOnce(&Tenant, &[u8]) -> Result<RowOutcome, RowsError> + Send + 'static,
+    job: impl FnOnce(&Tenant, &[u8], &mut dyn FnMut(usize) -> bool) -> Result<RowOutcome, RowsError> + Send + 'static,
 ) -> Result<RowOutcome, Refusal> {
     if is_cross_origin(headers) {
         return Err(Refusal::new(StatusCode::FORBIDDEN, "requests from pages of other sites are not accepted"));
@@ -95,17 +96,22 @@ pub(super) async fn write_rows(
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait to be written: try again later")
     })?;
     let (decoded_bytes_max, job_state) = (limits.decoded_bytes_max, Arc::clone(&state));
+    let span = tracing::debug_span!("write", protocol, rows = Empty);
     let job = move || -> Result<RowOutcome, Refusal> {
         // Held to the end of the job, also when the client has gone.
-        let _permit = permit;
+        let (_permit, _entered) = (permit, span.enter());
         let packed = std::mem::take(&mut body.bytes);
-        let has_room = |bytes| job_state.bodies.reserve_decoded(&mut body, packed.len() + bytes).is_ok();
-        let unpacked = if is_gzip { Some(gunzip(&packed, decoded_bytes_max, has_room)?) } else { None };
+        let mut has_room =
+            |bytes: usize| job_state.bodies.reserve_decoded(&mut body, packed.len().saturating_add(bytes)).is_ok();
+        let unpacked = if is_gzip { Some(gunzip(&packed, decoded_bytes_max, &mut has_room)?) } else { None };
         let bytes = unpacked.as_deref().unwrap_or(&packed);
-        let outcome = job(&tenant, bytes).map_err(|error| Refusal {
+        let unpacked_len = unpacked.as_ref().map_or(0, Vec::len);
+        let mut has_room = |bytes| has_room(unpacked_len.saturating_add(bytes));
+        let outcome = job(&tenant, bytes, &mut has_room).map_err(|error| Refusal {
             retry_after: retry_after(&error),
             ..Refusal::new(status(&error), error.to_string())
         })?;
+        span.record("rows", outcome.written);
         note_rejected(&tenant, protocol, &outcome.rejected);
         Ok(outcome)
     };
@@ -152,6 +158,7 @@ fn note_rejected(tenant: &Tenant, protocol: &'static str, rejected: &RejectedRow
 fn status(error: &RowsError) -> StatusCode {
     match error {
         RowsError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        RowsError::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
         RowsError::Malformed(_) => StatusCode::BAD_REQUEST,
         RowsError::NotFound(_) => StatusCode::NOT_FOUND,
         RowsError::Rate(_) => StatusCode::TOO_MANY_REQUESTS,

@@ -8,10 +8,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+};
 use lynxstore_query::{QueryEngine, QueryOptions};
 use lynxstore_storage::encoding::{VectorHeader, encode_f64, encode_i64};
 use lynxstore_storage::engine::{Background, Engine, EngineOptions};
 use lynxstore_storage::io::sim::SimIo;
+
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding};
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 
 use crate::support::{Rng, project_root};
 
@@ -20,7 +27,7 @@ mod targets;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
     ("engine_model", targets::engine_model),
     ("wal_record", targets::wal_record),
     ("segment_reader", targets::segment_reader),
@@ -28,6 +35,7 @@ const TARGETS: [Target; 9] = [
     ("line_protocol", targets::line_protocol),
     ("event_line", targets::event_line),
     ("otlp_body", targets::otlp_body),
+    ("table_body", targets::table_body),
     ("exposition_line", targets::exposition_line),
     ("sql_text", targets::sql_text),
 ];
@@ -146,9 +154,49 @@ fn write_seed_corpora() {
         let body = snap::raw::Encoder::new().compress_vec(&message).unwrap();
         fs::write(corpus_dir("remote_write_body").join(format!("{name}.snappy")), body).unwrap();
     }
+    for (name, body) in table_bodies() {
+        fs::write(corpus_dir("table_body").join(name), body).unwrap();
+    }
     for (number, sql) in SQL_SEEDS.iter().enumerate() {
         fs::write(corpus_dir("sql_text").join(format!("{number:02}.sql")), sql).unwrap();
     }
+}
+
+/// A few rows in every form that bodies have.
+fn table_bodies() -> Vec<(&'static str, Vec<u8>)> {
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("time", Arc::new(TimestampMillisecondArray::from(vec![1, 2, 2]))),
+        ("host", Arc::new(StringArray::from(vec![Some("a"), None, Some("b")]))),
+        ("f", Arc::new(Float64Array::from(vec![0.5, -0.0, 1e300]))),
+        ("i", Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(3)]))),
+        ("b", Arc::new(BooleanArray::from(vec![true, false, true]))),
+        ("s", Arc::new(StringArray::from(vec!["ü", "", "ü"]))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut stream = arrow_ipc::writer::StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+    stream.write(&batch).unwrap();
+    let parquet = |properties: WriterPropertiesBuilder| {
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties.build())).unwrap();
+        writer.write(&batch).unwrap();
+        writer.into_inner().unwrap()
+    };
+    let compressed = |compression| WriterProperties::builder().set_compression(compression);
+    vec![
+        ("rows.arrow", stream.into_inner().unwrap()),
+        ("rows.csv", b"time,host,f,i,b,s\n2026-01-01T00:00:00Z,a,0.5,-1,true,\"x,\"\"y\"\"\"\n2,,,,,\n".to_vec()),
+        ("dictionaries.parquet", parquet(compressed(Compression::SNAPPY))),
+        ("gzip.parquet", parquet(compressed(Compression::GZIP(Default::default())).set_dictionary_enabled(false))),
+        (
+            "second_version.parquet",
+            parquet(
+                compressed(Compression::ZSTD(Default::default()))
+                    .set_dictionary_enabled(false)
+                    .set_encoding(Encoding::PLAIN)
+                    .set_writer_version(WriterVersion::PARQUET_2_0)
+                    .set_max_row_group_row_count(Some(2)),
+            ),
+        ),
+    ]
 }
 
 /// WAL files, their first payloads, and segments of small databases.

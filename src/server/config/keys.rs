@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::serve_config::ServeConfig;
-use super::value::{bytes, count, list, path, switch, time, word};
+use super::value::{bytes, count, list, path, ratio, switch, text, time, word};
 use crate::server::Exposure;
 
 /// A key: how it is shown, set, and what it means.
@@ -258,15 +258,21 @@ pub fn all_keys() -> &'static [Key] {
             "Series of all tables of a tenant; 0 is no bound."
         ),
         key!("log.format", word, log_format, "text or json."),
-        Key {
-            name: "log.level",
-            help: "error, warn, info, debug or trace, or a filter such as info,lynxstore_storage=debug.",
-            show: |config| config.log_level.clone(),
-            set: |config, text| {
-                config.log_level = text.to_owned();
-                Ok(())
-            },
-        },
+        key!(
+            "log.level",
+            text,
+            log_level,
+            "error, warn, info, debug or trace, or a filter such as info,lynxstore_storage=debug."
+        ),
+        key!(
+            "traces.endpoint",
+            text,
+            traces.endpoint,
+            "Address of a collector that spans are posted to, as http://127.0.0.1:4318/v1/traces."
+        ),
+        key!("traces.headers_file", path, traces.headers_file, "Headers of the posts, a line of `name: value` each."),
+        key!("traces.sample_ratio", ratio, traces.sample_ratio, "Part of the traces that is exported, 0 to 1."),
+        key!("traces.service_name", text, traces.service_name, "What the collector knows the server by."),
     ];
     KEYS
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::load::limits_of;
 use crate::Options;
-use crate::server::{ServerOptions, TenantName, TlsOptions};
+use crate::server::{ServerOptions, TenantName, TlsOptions, TraceOptions};
 
 /// How messages of the log are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -42,6 +42,8 @@ pub struct ServeConfig {
     pub log_format: LogFormat,
     /// Which messages are written: a level, or a filter such as `info,lynxstore_storage=debug`.
     pub log_level: String,
+    /// Where the spans of requests go.
+    pub traces: TraceOptions,
     /// What the file says of single tenants, as pairs of key and text.
     pub(super) overrides: BTreeMap<TenantName, Vec<(String, String)>>,
     /// Keys of TLS that were set; checked when all are known.
@@ -58,6 +60,7 @@ impl Default for ServeConfig {
             query_threads: 0,
             log_format: LogFormat::default(),
             log_level: "info".into(),
+            traces: TraceOptions::default(),
             overrides: BTreeMap::new(),
             tls: TlsOptions {
                 cert_file: PathBuf::new(),
@@ -93,6 +96,7 @@ impl ServeConfig {
             (true, false) => return Err("tls.cert_file is set and tls.key_file is not".into()),
             (false, _) => return Err("tls.cert_file is missing, the certificate of the server".into()),
         };
+        self.traces.check()?;
         let overrides = self.overrides.iter();
         let limits = overrides.map(|(name, pairs)| (name.clone(), limits_of(&self.server.tenant_limits, pairs)));
         self.server.tenant_overrides = limits.collect();

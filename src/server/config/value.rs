@@ -99,6 +99,29 @@ pub(super) mod path {
     }
 }
 
+/// Texts as they are; the empty text is none.
+pub(super) mod text {
+    pub(in crate::server::config) fn read(text: &str) -> Result<String, String> {
+        Ok(text.to_owned())
+    }
+
+    pub(in crate::server::config) fn show(value: &str) -> String {
+        value.to_owned()
+    }
+}
+
+/// Parts of a whole: `1`, `0.05`.
+pub(super) mod ratio {
+    pub(in crate::server::config) fn read(text: &str) -> Result<f64, String> {
+        let value = text.parse().ok().filter(|value| (0.0..=1.0).contains(value));
+        value.ok_or_else(|| format!("'{text}' is no part of a whole: write a number from 0 to 1"))
+    }
+
+    pub(in crate::server::config) fn show(value: &f64) -> String {
+        value.to_string()
+    }
+}
+
 /// Texts separated by commas.
 pub(super) mod list {
     pub(in crate::server::config) fn read(text: &str) -> Result<Vec<String>, String> {
@@ -159,6 +182,11 @@ mod tests {
         }
         assert_eq!(count::read::<u32>("50_000"), Ok(50_000));
         assert!(count::read::<u32>("5000000000").is_err());
+        assert_eq!(ratio::read("0.05"), Ok(0.05));
+        assert_eq!(ratio::show(&1.0), "1");
+        for text in ["", "-0.1", "1.1", "NaN", "5%"] {
+            assert!(ratio::read(text).is_err(), "{text}");
+        }
         assert_eq!(list::read(" a, b,,"), Ok(vec!["a".to_owned(), "b".to_owned()]));
     }
 }

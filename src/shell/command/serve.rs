@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crate::Database;
+#[cfg(feature = "otel")]
+use crate::server::TraceExport;
 use crate::server::config::{ConfigSource, LogFormat, ServeConfig, describe, load_config};
 use crate::server::{Credentials, Server, shutdown_signal};
 use crate::shell::cli::ServeArgs;
@@ -30,6 +32,15 @@ impl Serving {
     /// How and which messages are to be written.
     pub(super) fn log(&self) -> (&str, LogFormat) {
         (&self.config.log_level, self.config.log_format)
+    }
+
+    /// The export of traces that this server is to have; none where only the configuration is checked.
+    #[cfg(feature = "otel")]
+    pub(super) fn trace_export(&self, args: &ServeArgs) -> Result<Option<TraceExport>> {
+        if args.check_config {
+            return Ok(None);
+        }
+        TraceExport::start(&self.config.traces).map_err(CommandError::Input)
     }
 
     /// Serves until Ctrl-C or SIGTERM; or, when asked, only shows and checks the configuration.

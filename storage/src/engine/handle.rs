@@ -277,6 +277,7 @@ impl Engine {
     pub fn write(&self, batches: Vec<SeriesBatch>, ack: Ack) -> Result<WriteReceipt> {
         let core = &self.writing()?.core;
         let _open = core.stay_open()?;
+        let _span = tracing::debug_span!("commit", tables = batches.len()).entered();
         core.write(batches, ack)
     }
 

@@ -3,8 +3,14 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
 
 use super::message::{Message, request, series};
 use crate::support::{KillOnDrop, free_port, scratch_dir, tsq_binary};
@@ -68,9 +74,13 @@ impl Victim {
 
     /// Posts a body; the status of the answer, 0 when there was none.
     fn post(&self, headers: &str, body: &[u8]) -> u16 {
+        self.post_to("/api/v1/write", headers, body)
+    }
+
+    fn post_to(&self, path: &str, headers: &str, body: &[u8]) -> u16 {
         let Ok(mut stream) = TcpStream::connect(self.address) else { return 0 };
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let head = format!("POST /api/v1/write HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}");
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}");
         let _ = write!(stream, "{head}content-length: {}\r\n\r\n", body.len());
         let _ = stream.write_all(body);
         let mut answer = Vec::new();
@@ -140,6 +150,52 @@ fn bombs_are_refused_before_they_cost_memory() {
         let growth = victim.growth(|| status = victim.post(headers, &body));
         assert!(statuses.contains(&status), "{name}: {status}");
         assert!(growth < memory_max, "{name}: {growth} bytes");
+    }
+    victim.assert_alive();
+}
+
+/// Small Parquet files that are large inside: rows that take no bytes, a text of 40 MiB, and one that is said 300 times.
+fn parquet_attacks() -> Vec<(&'static str, Vec<u8>, u16)> {
+    let file = |column: ArrayRef, compression| {
+        let batch = RecordBatch::try_from_iter([("s", column)]).unwrap();
+        let properties = WriterProperties::builder().set_compression(compression).build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.into_inner().unwrap()
+    };
+    let gzip = || Compression::GZIP(Default::default());
+    let rows = file(Arc::new(Int64Array::from(vec![1; 600_000])), Compression::SNAPPY);
+    let long = file(Arc::new(StringArray::from(vec!["x".repeat(40 << 20)])), gzip());
+    let repeated = file(Arc::new(StringArray::from(vec!["x".repeat(200_000); 300])), gzip());
+    let cut = long[..long.len() - 100].to_vec();
+    vec![
+        ("600,000 rows", rows, 413),
+        ("a text of 40 MiB", long, 413),
+        ("300 times the same text", repeated, 413),
+        ("a file that is cut", cut, 400),
+    ]
+}
+
+#[test]
+fn parquet_files_that_are_large_inside_are_refused_before_they_cost_memory() {
+    let mut victim = Victim::start();
+    let create = b"CREATE TABLE t (time TIMESTAMP TIME, s STRING)";
+    assert_eq!(victim.post_to("/api/v1/sql", "", create), 200);
+    let post = |victim: &Victim, body: &[u8]| {
+        let content_type = "content-type: application/vnd.apache.parquet\r\n";
+        victim.post_to("/api/v1/tables/t/rows", content_type, body)
+    };
+    let attacks = parquet_attacks();
+    // What is allocated once is not of a request.
+    for (_, body, _) in &attacks {
+        post(&victim, body);
+    }
+    for (name, body, expected) in &attacks {
+        assert!(body.len() < 100_000, "{name}: the file has {} bytes", body.len());
+        // The allocator takes megabytes at once, now and then: the least of a few is that of the request.
+        let growths = [(); 3].map(|()| victim.growth(|| assert_eq!(post(&victim, body), *expected, "{name}")));
+        let growth = growths.into_iter().min().expect("there are three");
+        assert!(growth < DECLARED_MAX, "{name}: {growth} bytes");
     }
     victim.assert_alive();
 }

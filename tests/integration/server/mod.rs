@@ -5,6 +5,7 @@ mod auth;
 mod client;
 mod documentation;
 mod events;
+mod examples;
 mod http;
 mod limits;
 mod line_protocol;
@@ -16,3 +17,6 @@ mod remote_write;
 mod remote_write_v2;
 mod table_rows;
 mod tls;
+mod tls_rotation;
+#[cfg(feature = "otel")]
+mod trace_export;

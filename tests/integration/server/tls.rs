@@ -20,26 +20,26 @@ use super::client::TestServer;
 use crate::support::scratch_dir;
 
 /// An authority that signs certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, in PEM.
-struct Certified {
-    certificate: String,
-    key: String,
+pub(super) struct Certified {
+    pub(super) certificate: String,
+    pub(super) key: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn pem(&self) -> String {
+    pub(super) fn pem(&self) -> String {
         self.0.pem()
     }
 
-    fn certify(&self, name: &str) -> Certified {
+    pub(super) fn certify(&self, name: &str) -> Certified {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
@@ -48,35 +48,35 @@ impl Authority {
     }
 }
 
-fn write_secret(path: &Path, text: &str) {
+pub(super) fn write_secret(path: &Path, text: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, text).unwrap();
     std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::rename(new, path).unwrap();
 }
 
-struct Files {
+pub(super) struct Files {
     dir: tempfile::TempDir,
 }
 
 impl Files {
-    fn new(server: &Certified, authority: &Authority) -> Self {
+    pub(super) fn new(server: &Certified, authority: &Authority) -> Self {
         let files = Self { dir: scratch_dir() };
         files.put(server);
         std::fs::write(files.path("ca.pem"), authority.pem()).unwrap();
         files
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn put(&self, server: &Certified) {
+    pub(super) fn put(&self, server: &Certified) {
         write_secret(&self.path("cert.pem"), &server.certificate);
         write_secret(&self.path("key.pem"), &server.key);
     }
 
-    fn options(&self) -> TlsOptions {
+    pub(super) fn options(&self) -> TlsOptions {
         TlsOptions {
             cert_file: self.path("cert.pem"),
             key_file: self.path("key.pem"),
