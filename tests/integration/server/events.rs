@@ -141,6 +141,14 @@ fn a_table_that_asks_for_sampling_keeps_a_weighted_part_under_pressure() {
     assert!((1..50).contains(&written), "{written} of 1,000 lines were kept at one of a hundred");
     let kept = server.rows("SELECT count(*) FROM e WHERE sample_weight = 100");
     assert_eq!(kept, json!([[written]]));
+    let metrics = server.get("/metrics").text;
+    for (percent, tables) in [(1, 1), (5, 0), (20, 0), (100, 0)] {
+        let line = format!("lynxstore_sampled_tables{{percent=\"{percent}\",tenant=\"public\"}} {tables}\n");
+        assert!(metrics.contains(&line), "{line}");
+    }
+    let left_out =
+        metrics.lines().find_map(|line| line.strip_prefix("lynxstore_sampled_out_rows_total{tenant=\"public\"} "));
+    assert_eq!(left_out.unwrap().parse::<u64>(), Ok(sampled_out));
     // Who does not ask for it loses nothing, beside it in the same table.
     let whole = send("/api/v1/events/e");
     assert_eq!((&whole["written"], whole.get("weight")), (&json!(1_000), None));
