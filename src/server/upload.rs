@@ -74,6 +74,9 @@ pub(super) fn now_ns() -> i64 {
     i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX)
 }
 
+/// Whether the memory for all bodies has room for so many bytes beside those of the body; they are taken when it has.
+pub(super) type HasRoom<'r> = dyn FnMut(usize) -> bool + 'r;
+
 /// Receives a body and hands it, unpacked, to `job` on a blocking thread; counts what `job` wrote under the name of the
 /// protocol.
 pub(super) async fn write_rows(
@@ -83,6 +86,19 @@ pub(super) async fn write_rows(
     headers: &HeaderMap,
     body: Body,
     job: impl FnOnce(&Tenant, &[u8]) -> Result<RowOutcome, RowsError> + Send + 'static,
+) -> Result<RowOutcome, Refusal> {
+    let job = move |tenant: &Tenant, body: &[u8], _: &mut HasRoom<'_>| job(tenant, body);
+    write_unpacked(state, tenant, protocol, headers, body, job).await
+}
+
+/// As [`write_rows`], for a `job` that makes something of the body that is as large again: it asks for that memory.
+pub(super) async fn write_unpacked(
+    state: Arc<ServerState>,
+    tenant: Arc<Tenant>,
+    protocol: &'static str,
+    headers: &HeaderMap,
+    body: Body,
+    job: impl FnOnce(&Tenant, &[u8], &mut HasRoom<'_>) -> Result<RowOutcome, RowsError> + Send + 'static,
 ) -> Result<RowOutcome, Refusal> {
     if is_cross_origin(headers) {
         return Err(Refusal::new(StatusCode::FORBIDDEN, "requests from pages of other sites are not accepted"));
@@ -99,10 +115,11 @@ pub(super) async fn write_rows(
         // Held to the end of the job, also when the client has gone.
         let _permit = permit;
         let packed = std::mem::take(&mut body.bytes);
-        let has_room = |bytes| job_state.bodies.reserve_decoded(&mut body, packed.len() + bytes).is_ok();
-        let unpacked = if is_gzip { Some(gunzip(&packed, decoded_bytes_max, has_room)?) } else { None };
+        let mut has_room = |bytes| job_state.bodies.reserve_decoded(&mut body, packed.len() + bytes).is_ok();
+        let unpacked = if is_gzip { Some(gunzip(&packed, decoded_bytes_max, &mut has_room)?) } else { None };
         let bytes = unpacked.as_deref().unwrap_or(&packed);
-        let outcome = job(&tenant, bytes).map_err(|error| Refusal {
+        let unpacked_bytes = unpacked.as_ref().map_or(0, Vec::len);
+        let outcome = job(&tenant, bytes, &mut |more| has_room(unpacked_bytes + more)).map_err(|error| Refusal {
             retry_after: retry_after(&error),
             ..Refusal::new(status(&error), error.to_string())
         })?;
@@ -152,6 +169,7 @@ fn note_rejected(tenant: &Tenant, protocol: &'static str, rejected: &RejectedRow
 fn status(error: &RowsError) -> StatusCode {
     match error {
         RowsError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        RowsError::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
         RowsError::Malformed(_) => StatusCode::BAD_REQUEST,
         RowsError::NotFound(_) => StatusCode::NOT_FOUND,
         RowsError::Rate(_) => StatusCode::TOO_MANY_REQUESTS,

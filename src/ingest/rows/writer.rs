@@ -95,6 +95,9 @@ pub enum RowsError {
         /// The bound.
         limit: usize,
     },
+    /// There is no memory for what the body comes to; the same request may be sent again.
+    #[error("the server holds as many request bodies as it may")]
+    NoRoom,
     /// The body is not in the form of its protocol.
     #[error("{0}")]
     Malformed(String),
