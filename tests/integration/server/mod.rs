@@ -6,6 +6,7 @@ mod client;
 mod documentation;
 mod events;
 mod http;
+mod limit_table;
 mod limits;
 mod line_protocol;
 pub mod message;
