@@ -17,3 +17,6 @@ mod remote_write;
 mod remote_write_v2;
 mod table_rows;
 mod tls;
+
+pub use line_protocol::gzip;
+pub use open_telemetry::python as otel_python;
