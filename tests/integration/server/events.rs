@@ -156,6 +156,28 @@ fn a_table_that_asks_for_sampling_keeps_a_weighted_part_under_pressure() {
 }
 
 #[test]
+fn numbers_are_the_floats_that_are_nearest_to_their_text() {
+    let server = TestServer::start();
+    // Digits of which a reader that only comes near makes another float.
+    for (number, text) in ["31.245270191439438", "121.48791951161945", "0.30000000000000004"].iter().enumerate() {
+        let event = format!("{{\"time\":{number},\"f\":{text}}}");
+        assert_eq!(server.post("/api/v1/events/e?time_unit=ns", &[], event.as_bytes()).status, 200);
+        let point = format!("{{\"timeUnixNano\":\"{}\",\"asDouble\":{text}}}", number + 1);
+        let otlp = format!(
+            "{{\"resourceMetrics\":[{{\"scopeMetrics\":[{{\"metrics\":[{{\"name\":\"m\",\"gauge\":{{\"dataPoints\":[{point}]}}}}]}}]}}]}}"
+        );
+        let answer = server.post("/v1/metrics", &[("content-type", "application/json")], otlp.as_bytes());
+        assert_eq!((answer.status, &*answer.text), (200, "{}"));
+        let expected = text.parse::<f64>().unwrap().to_bits();
+        for sql in ["SELECT f FROM e ORDER BY time", "SELECT value FROM m ORDER BY time"] {
+            let csv = server.post("/api/v1/sql?format=csv", &[], sql.as_bytes()).text;
+            let found: f64 = csv.lines().nth(number + 1).unwrap().parse().unwrap();
+            assert_eq!(found.to_bits(), expected, "{sql}: {found} for {text}");
+        }
+    }
+}
+
+#[test]
 fn parameters_that_make_no_sense_are_refused() {
     let server = TestServer::start();
     for path in [
