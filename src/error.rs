@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use lynxstore_query::Error as QueryError;
+use lynxstore_query::{Error as QueryError, RefusalKind};
 use lynxstore_storage::Error as StorageError;
 
 /// Result of an operation on a database.
@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Busy,
     /// Open the database for writing: this handle only reads.
     ReadOnly,
+    /// Send less, or later: the caller has brought as much as it may for now.
+    OverRate,
     /// Ask an administrator: the statement is not allowed to this caller.
     Denied,
     /// Ask for less: a limit was reached or the statement was cancelled.
@@ -56,6 +58,18 @@ impl Error {
     /// What the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// When it is worth coming back, where that is known.
+    #[cfg(feature = "server")]
+    pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
+        match &self.inner {
+            Inner::Query(QueryError::Refused(refusal)) => match refusal.kind {
+                RefusalKind::OverRate { retry_after } => Some(retry_after),
+                RefusalKind::Busy | RefusalKind::OverLimit => None,
+            },
+            _ => None,
+        }
     }
 
     /// An error in what the caller passed.
@@ -104,6 +118,11 @@ impl From<QueryError> for Error {
             QueryError::AccessDenied { .. } => ErrorKind::Denied,
             QueryError::LimitExceeded { .. } | QueryError::Cancelled => ErrorKind::LimitExceeded,
             QueryError::File { .. } => ErrorKind::Io,
+            QueryError::Refused(refusal) => match refusal.kind {
+                RefusalKind::Busy => ErrorKind::Busy,
+                RefusalKind::OverRate { .. } => ErrorKind::OverRate,
+                RefusalKind::OverLimit => ErrorKind::LimitExceeded,
+            },
             _ => ErrorKind::InvalidInput,
         };
         Self { kind, inner: Inner::Query(error) }

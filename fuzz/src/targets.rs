@@ -153,7 +153,7 @@ pub fn otlp_body(bytes: &[u8]) {
     ROWS.with_borrow_mut(|rows| {
         let (writer, engine) = rows.get_or_insert_with(new_writer);
         let _ = otlp::write(writer, bytes);
-        if let Ok(message) = otlp::json_to_protobuf(bytes) {
+        if let Ok(message) = otlp::json_to_protobuf(bytes, 1 << 20, &mut |_| true) {
             let _ = otlp::write(writer, &message);
         }
         if engine.tables().len() > TABLES_MAX {

@@ -63,6 +63,9 @@ pub enum Error {
         /// The least [`StatementAccess`](crate::StatementAccess) that allows it.
         needs: &'static str,
     },
+    /// The rows of the statement are not let in.
+    #[error(transparent)]
+    Refused(#[from] crate::write_admission::WriteRefusal),
     /// A file could not be read or written.
     #[error("file '{path}': {message}")]
     File {

@@ -22,6 +22,7 @@ mod statement;
 #[cfg(feature = "datafusion")]
 mod system;
 mod system_rows;
+mod write_admission;
 
 pub use cancellation::Cancellation;
 pub use error::{Error, Result};
@@ -31,3 +32,4 @@ pub use output::{QueryOutput, Route};
 pub use scalar::{Interval, Scalar as ScalarParam};
 pub use statement::{PreparedStatement, QueryEngine, StatementDescription, sql_type};
 pub use system_rows::{SystemRows, SystemTable};
+pub use write_admission::{AdmittedWrite, RefusalKind, WriteAdmission, WriteRefusal};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lynxstore_storage::snapshot::DamagePolicy;
 
 use crate::system_rows::SystemTable;
+use crate::write_admission::WriteAdmission;
 
 /// Whether statements may name files (`COPY`, `FROM 'file'`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -135,6 +136,8 @@ pub struct QueryOptions {
     pub on_damage: DamagePolicy,
     /// Tables of the namespace `system` beside those of the database: what the program knows.
     pub system_tables: Arc<[SystemTable]>,
+    /// Who is asked before rows of a statement are written; without one they are.
+    pub write_admission: Option<Arc<dyn WriteAdmission>>,
 }
 
 impl Default for QueryOptions {
@@ -160,6 +163,7 @@ impl Default for QueryOptions {
             rollups: RollupMode::On,
             on_damage: DamagePolicy::Fail,
             system_tables: Arc::from([]),
+            write_admission: None,
         }
     }
 }

@@ -25,6 +25,8 @@ mod store;
 #[cfg(feature = "server")]
 pub mod table_body;
 mod tables;
+#[cfg(feature = "server")]
+pub(crate) mod write_reservation;
 
 #[cfg(feature = "server")]
 pub use precision::Precision;

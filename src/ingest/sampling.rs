@@ -25,6 +25,9 @@ pub enum SamplingRate {
 }
 
 impl SamplingRate {
+    /// Every rate, the least first.
+    pub const ALL: [Self; 4] = [Self::Percent1, Self::Percent5, Self::Percent20, Self::Percent100];
+
     /// Rows of a hundred that are kept.
     pub fn percent(self) -> u64 {
         match self {

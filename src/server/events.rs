@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::response::json_error;
 use super::state::ServerState;
 use super::tenant::{Caller, Tenant};
-use super::upload::{refusal_as_json, write_rows};
+use super::upload::{HasRoom, refusal_as_json, write_rows};
 use crate::ingest::Precision;
 use crate::ingest::events::{self, EventOptions, Nested};
 use crate::ingest::rows::RowOutcome;
@@ -93,7 +93,7 @@ pub(super) async fn write(
         Ok(parsed) => parsed,
         Err(message) => return json_error(StatusCode::BAD_REQUEST, "invalid_input", &message),
     };
-    let job = move |tenant: &Tenant, body: &[u8], _: &mut dyn FnMut(usize) -> bool| match sampling {
+    let job = move |tenant: &Tenant, body: &[u8], _: &mut HasRoom<'_>| match sampling {
         Sampling::Off => events::write(&tenant.rows, &table, body, &options),
         Sampling::Adaptive => tenant.event_samplers.write(&tenant.rows, &table, body, &options, Instant::now),
     };

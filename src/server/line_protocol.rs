@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::response::with_retry;
 use super::state::ServerState;
 use super::tenant::{Caller, Tenant};
-use super::upload::{Refusal, now_ns, partly, write_rows};
+use super::upload::{HasRoom, Refusal, now_ns, partly, write_rows};
 use crate::ingest::Precision;
 use crate::ingest::line_protocol::{self, LineOptions};
 use crate::ingest::rows::{RowOutcome, Unfit};
@@ -68,7 +68,7 @@ async fn respond(
     };
     let unfit = if parameters.accept_partial == Some(false) { Unfit::RefuseAll } else { Unfit::LeaveOut };
     let options = LineOptions { precision, unfit };
-    let job = move |tenant: &Tenant, body: &[u8], _: &mut dyn FnMut(usize) -> bool| {
+    let job = move |tenant: &Tenant, body: &[u8], _: &mut HasRoom<'_>| {
         line_protocol::write(&tenant.rows, body, &options, now_ns())
     };
     match write_rows(state, tenant, "line_protocol", headers, body, job).await {

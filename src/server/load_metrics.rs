@@ -38,6 +38,8 @@ pub(super) struct LoadMetrics {
     tenant_cached_series: GaugeVec,
     #[cfg(feature = "otel")]
     trace_spans: CounterVec,
+    sampled_tables: GaugeVec,
+    sampled_out: CounterVec,
     scrape: Mutex<()>,
 }
 
@@ -101,6 +103,12 @@ impl LoadMetrics {
                 "Spans for the collector of traces, by what became of them.",
                 &["outcome"],
             ),
+            sampled_tables: gauges(
+                "lynxstore_sampled_tables",
+                "Event tables that requests asked to be sampled, by how much of their events is kept now.",
+                &[TENANT, "percent"],
+            ),
+            sampled_out: counters("lynxstore_sampled_out_rows_total", "Events that sampling left out.", &[TENANT]),
             registry,
             scrape: Mutex::new(()),
         }
@@ -149,6 +157,11 @@ impl LoadMetrics {
             raise(&self.tenant_samples.with_label_values(&[name, "refused"]), quota.refused_samples());
             raise(&self.tenant_refused_series.with_label_values(&[name]), quota.refused_series());
             self.tenant_series.with_label_values(&[name]).set(quota.series() as f64);
+            // Names of tables come from outside, and are no labels.
+            for (rate, tables) in tenant.event_samplers.tables() {
+                self.sampled_tables.with_label_values(&[name, &rate.percent().to_string()]).set(tables as f64);
+            }
+            raise(&self.sampled_out.with_label_values(&[name]), tenant.event_samplers.sampled_out());
             self.tenant_cached_series.with_label_values(&[name]).set(tenant.writer.cached_series() as f64);
         }
     }

@@ -31,6 +31,7 @@ mod router;
 mod run;
 mod secret_file;
 mod sql;
+mod sql_admission;
 mod sql_output;
 mod state;
 mod stream;

@@ -58,7 +58,7 @@ pub struct ServerOptions {
     /// How long a request waits for its turn before it gets 503.
     pub wait_max: Duration,
     /// Bytes of all request bodies in memory together, as they came and decoded; a request that does not fit gets 503.
-    /// 0 is a quarter of the memory for unflushed rows, at least 64 MiB.
+    /// 0 is as much as unflushed rows may take, at least 64 MiB.
     pub body_bytes_in_flight_max: usize,
     /// Bytes per second that a body has to come with, after its first 10 s.
     pub body_bytes_per_second_min: u64,

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use super::response::{text, with_retry};
 use super::state::ServerState;
 use super::tenant::{Caller, Tenant};
-use super::upload::{Refusal, write_rows};
+use super::upload::{HasRoom, Refusal, write_rows};
 use crate::ingest::otlp::{self, json_to_protobuf};
 use crate::ingest::rows::RowOutcome;
 
@@ -56,9 +56,12 @@ pub(super) async fn write(
         let message = "content types are application/x-protobuf and application/json";
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
     };
-    let job = move |tenant: &Tenant, body: &[u8], _: &mut dyn FnMut(usize) -> bool| match encoding {
+    let job = move |tenant: &Tenant, body: &[u8], has_room: &mut HasRoom<'_>| match encoding {
         Encoding::Protobuf => otlp::write(&tenant.rows, body),
-        Encoding::Json => otlp::write(&tenant.rows, &json_to_protobuf(body)?),
+        Encoding::Json => {
+            let limit = tenant.rows.limits().decoded_bytes_max;
+            otlp::write(&tenant.rows, &json_to_protobuf(body, limit, has_room)?)
+        }
     };
     match write_rows(state, tenant, "otlp", &headers, body, job).await {
         Ok(outcome) => encoding.respond(StatusCode::OK, success(encoding, &outcome)),

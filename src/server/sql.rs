@@ -1,6 +1,7 @@
 //! `/api/v1/sql`: one SQL statement in, its result out.
 //!
-//! Statements from the network touch no files and have bounded results. `GET` runs statements that only read, because a
+//! Statements from the network touch no files and have bounded results; rows that they write are held to the quota of the
+//! tenant and to the room on the disk, as rows that are pushed. `GET` runs statements that only read, because a
 //! link or an image on any web page can make a browser send it.
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::auth::{Identity, Role};
 use super::in_flight::Share;
 use super::negotiation::{ResultFormat, is_cross_origin, result_format};
 use super::remote_write::body_status;
-use super::response::json_error;
+use super::response::{json_error, later};
 use super::sql_output::{chunks, route_name};
 use super::state::ServerState;
 use super::stream::KeepingBody;
@@ -191,6 +192,7 @@ fn failure(state: &ServerState, error: &Error) -> Response {
         ErrorKind::InvalidInput => (StatusCode::BAD_REQUEST, "invalid_input"),
         ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
         ErrorKind::AlreadyExists => (StatusCode::CONFLICT, "already_exists"),
+        ErrorKind::OverRate => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
         ErrorKind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         ErrorKind::ReadOnly => (StatusCode::FORBIDDEN, "read_only"),
         ErrorKind::Denied => (StatusCode::FORBIDDEN, "forbidden"),
@@ -203,7 +205,11 @@ fn failure(state: &ServerState, error: &Error) -> Response {
     if status == StatusCode::INTERNAL_SERVER_ERROR && state.log.allows() {
         tracing::warn!(%error, "a statement failed");
     }
-    json_error(status, kind, &error.to_string())
+    let answer = json_error(status, kind, &error.to_string());
+    match error.retry_after() {
+        Some(retry_after) => later(answer, retry_after),
+        None => answer,
+    }
 }
 
 #[cfg(test)]

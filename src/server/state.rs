@@ -75,14 +75,15 @@ impl ServerState {
         let expected = credentials.as_ref().map_or(1, |credentials| credentials.tenant_count());
         let auth = Authenticator::new(credentials, anonymous, gate(options.password_checks_max))
             .map_err(|message| Error::new(ErrorKind::Io, message))?;
+        let disk = Arc::new(Disk::new(engine.directory(), options.disk_free_bytes_min));
         Ok(Self {
             auth,
-            tenants: Tenants::new(Arc::clone(&engine), query, Arc::clone(&options), expected),
+            tenants: Tenants::new(Arc::clone(&engine), query, Arc::clone(&options), Arc::clone(&disk), expected),
             write_gate: gate(options.writes_max),
             sql_gate: gate(options.statements_max),
             bodies: BodyReader::new(bodies_max, options.body_timeout, options.body_bytes_per_second_min),
             results: InFlight::new(options.result_bytes_in_flight_max),
-            disk: Arc::new(Disk::new(engine.directory(), options.disk_free_bytes_min)),
+            disk,
             metrics: Metrics::new(),
             load: LoadMetrics::new(),
             is_stopping: AtomicBool::new(false),

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::response::json_error;
 use super::state::ServerState;
 use super::tenant::{Caller, Tenant};
-use super::upload::{refusal_as_json, write_rows};
+use super::upload::{HasRoom, refusal_as_json, write_rows};
 use crate::ingest::table_body::{self, BodyFormat};
 
 /// Handles one request.
@@ -41,7 +41,7 @@ pub(super) async fn write(
             return json_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_input", message);
         }
     };
-    let job = move |tenant: &Tenant, body: &[u8], has_room: &mut dyn FnMut(usize) -> bool| {
+    let job = move |tenant: &Tenant, body: &[u8], has_room: &mut HasRoom<'_>| {
         table_body::write(&tenant.rows, &table, format, body, has_room)
     };
     match write_rows(state, tenant, "table_rows", &headers, body, job).await {

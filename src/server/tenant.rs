@@ -15,8 +15,10 @@ use lynxstore_storage::engine::Engine;
 use parking_lot::RwLock;
 
 use super::auth::{Identity, TenantName};
+use super::disk::Disk;
 use super::options::ServerOptions;
 use super::response;
+use super::sql_admission::SqlAdmission;
 use super::state::ServerState;
 use crate::ingest::events::EventSamplers;
 use crate::ingest::prometheus::RemoteWriter;
@@ -50,17 +52,20 @@ impl Tenant {
         engine: &Arc<Engine>,
         query: &QueryEngine,
         options: &ServerOptions,
+        disk: &Arc<Disk>,
         cache: usize,
     ) -> Self {
         let rejected = Arc::new(RejectedLog::default());
+        let limits = options.tenant_overrides.get(name).unwrap_or(&options.tenant_limits);
+        let quota = IngestQuota::new(name.as_str(), limits.clone());
+        let admission = SqlAdmission { engine: Arc::clone(engine), disk: Arc::clone(disk), quota: Arc::clone(&quota) };
         let query = query.with_options(QueryOptions {
             namespace: name.as_str().to_owned(),
             system_tables: system_tables(&rejected),
             namespace_access: NamespaceAccess::Own,
+            write_admission: Some(Arc::new(admission)),
             ..query.options().clone()
         });
-        let limits = options.tenant_overrides.get(name).unwrap_or(&options.tenant_limits);
-        let quota = IngestQuota::new(name.as_str(), limits.clone());
         Self {
             query,
             writer: RemoteWriter::new(Arc::clone(engine), name.as_str(), options.remote_write.clone(), cache)
@@ -92,6 +97,7 @@ pub(super) struct Tenants {
     engine: Arc<Engine>,
     query: QueryEngine,
     options: Arc<ServerOptions>,
+    disk: Arc<Disk>,
     /// Memory for the cache from labels to series, for one tenant.
     series_cache_bytes: usize,
     known: RwLock<HashMap<TenantName, Arc<Tenant>>>,
@@ -99,11 +105,17 @@ pub(super) struct Tenants {
 
 impl Tenants {
     /// No tenant yet; `expected` of them will share the memory for caches.
-    pub(super) fn new(engine: Arc<Engine>, query: QueryOptions, options: Arc<ServerOptions>, expected: usize) -> Self {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        query: QueryOptions,
+        options: Arc<ServerOptions>,
+        disk: Arc<Disk>,
+        expected: usize,
+    ) -> Self {
         // Half for remote write, half for rows.
         let series_cache_bytes = (options.series_cache_bytes_max / (2 * expected.max(1))).max(SERIES_CACHE_BYTES_MIN);
         let query = QueryEngine::new(Arc::clone(&engine), query);
-        Self { engine, query, options, series_cache_bytes, known: RwLock::default() }
+        Self { engine, query, options, disk, series_cache_bytes, known: RwLock::default() }
     }
 
     /// The tenant of a name, made when it is first asked for.
@@ -113,7 +125,8 @@ impl Tenants {
         }
         let mut known = self.known.write();
         let tenant = known.entry(name.clone()).or_insert_with(|| {
-            Arc::new(Tenant::new(name, &self.engine, &self.query, &self.options, self.series_cache_bytes))
+            let Self { engine, query, options, disk, series_cache_bytes, .. } = self;
+            Arc::new(Tenant::new(name, engine, query, options, disk, *series_cache_bytes))
         });
         Arc::clone(tenant)
     }

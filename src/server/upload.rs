@@ -75,6 +75,9 @@ pub(super) fn now_ns() -> i64 {
     i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX)
 }
 
+/// Whether the memory for all bodies has room for so many bytes beside those of the body; they are taken when it has.
+pub(super) type HasRoom<'r> = dyn FnMut(usize) -> bool + 'r;
+
 /// Receives a body and hands it, unpacked, to `job` on a blocking thread; counts what `job` wrote under the name of the
 /// protocol. `job` asks before it takes more bytes than the body has, as many as it takes in all.
 pub(super) async fn write_rows(
@@ -83,7 +86,7 @@ pub(super) async fn write_rows(
     protocol: &'static str,
     headers: &HeaderMap,
     body: Body,
-    job: impl FnOnce(&Tenant, &[u8], &mut dyn FnMut(usize) -> bool) -> Result<RowOutcome, RowsError> + Send + 'static,
+    job: impl FnOnce(&Tenant, &[u8], &mut HasRoom<'_>) -> Result<RowOutcome, RowsError> + Send + 'static,
 ) -> Result<RowOutcome, Refusal> {
     if is_cross_origin(headers) {
         return Err(Refusal::new(StatusCode::FORBIDDEN, "requests from pages of other sites are not accepted"));

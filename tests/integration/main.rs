@@ -12,6 +12,7 @@ mod kill9;
 mod nab;
 mod prometheus;
 mod resend;
+mod senders;
 mod server;
 #[cfg(feature = "datafusion")]
 mod slt;

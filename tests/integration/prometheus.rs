@@ -21,7 +21,9 @@ use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMillisecondType
 use lynxstore::Database;
 use serde_json::Value;
 
-use crate::support::{KillOnDrop, free_port, report_skipped, scratch_dir, tsq_binary};
+use crate::support::{
+    KillOnDrop, free_port, kill_times, report_skipped, scratch_dir, start_server, stop_gracefully, wait_until_up,
+};
 
 /// Time from the first scrape to the kill, and from the restart to the comparison.
 const PHASE: Duration = Duration::from_secs(15);
@@ -48,7 +50,7 @@ enum Message {
 #[test]
 fn a_real_prometheus_finds_its_samples_in_sql_over_a_kill() {
     match find_binary("LYNX_PROMETHEUS", "prometheus", "prometheus") {
-        Some(binary) => run_prometheus(&binary, Message::V1, &[PHASE]),
+        Some(binary) => run_prometheus(&binary, Message::V1, &kill_times(&[PHASE])),
         None => skip("a_real_prometheus_finds_its_samples_in_sql_over_a_kill", "Prometheus"),
     }
 }
@@ -56,7 +58,7 @@ fn a_real_prometheus_finds_its_samples_in_sql_over_a_kill() {
 #[test]
 fn a_newer_prometheus_finds_its_samples_in_sql_with_remote_write_2_over_many_kills() {
     match find_binary("LYNX_PROMETHEUS_NEW", "prometheus-new", "prometheus") {
-        Some(binary) => run_prometheus(&binary, Message::V2, &[KILL_EVERY; 5]),
+        Some(binary) => run_prometheus(&binary, Message::V2, &kill_times(&[KILL_EVERY; 5])),
         None => {
             skip("a_newer_prometheus_finds_its_samples_in_sql_with_remote_write_2_over_many_kills", "newer Prometheus")
         }
@@ -121,8 +123,8 @@ fn every_scrape_of_vmagent_is_in_sql_over_many_kills() {
     let (server_port, agent_port) = (free_port(), free_port());
     let mut server = start_server(&dir, server_port);
     let agent = start_vmagent(&binary, scratch.path(), agent_port, server_port);
-    for _ in 0..4 {
-        std::thread::sleep(KILL_EVERY);
+    for time in kill_times(&[KILL_EVERY; 4]) {
+        std::thread::sleep(time);
         server.kill();
         std::thread::sleep(Duration::from_secs(2));
         server = start_server(&dir, server_port);
@@ -191,22 +193,6 @@ fn find_binary(variable: &str, package: &str, name: &str) -> Option<PathBuf> {
     candidates.into_iter().find(|path| path.is_file())
 }
 
-fn start_server(dir: &Path, port: u16) -> KillOnDrop {
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.with_extension("log")).unwrap();
-    let child = Command::new(tsq_binary())
-        .arg("serve")
-        .arg(dir)
-        .args(["--listen", &format!("127.0.0.1:{port}")])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    let server = KillOnDrop(child);
-    wait_until_up(&format!("http://127.0.0.1:{port}/-/healthy"), "tsq serve");
-    server
-}
-
 fn start_prometheus(binary: &Path, scratch: &Path, port: u16, server_port: u16, message: Message) -> KillOnDrop {
     let protobuf_message = match message {
         Message::V1 => "",
@@ -236,14 +222,6 @@ fn start_prometheus(binary: &Path, scratch: &Path, port: u16, server_port: u16, 
     let prometheus = KillOnDrop(child);
     wait_until_up(&format!("http://127.0.0.1:{port}/-/ready"), "Prometheus");
     prometheus
-}
-
-fn wait_until_up(url: &str, what: &str) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while ureq::get(url).call().is_err() {
-        assert!(Instant::now() < deadline, "{what} does not answer at {url}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 fn http_get_json(port: u16, path: &str) -> Value {
@@ -356,20 +334,5 @@ fn compare(truth: &Series, found: &Series, when: &str) {
     for (labels, samples) in truth {
         // Equality of the sorted lists says both: no gap and no duplicate.
         assert_eq!(&found[labels], samples, "{when}: {labels:?}");
-    }
-}
-
-/// SIGTERM; the process must end by itself, with success.
-fn stop_gracefully(mut process: KillOnDrop, what: &str) {
-    let id = process.0.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        if let Some(status) = process.0.try_wait().unwrap() {
-            assert!(status.success(), "{what} ended with {status} after SIGTERM");
-            return;
-        }
-        assert!(Instant::now() < deadline, "{what} does not end after SIGTERM");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }

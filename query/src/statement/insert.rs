@@ -62,7 +62,18 @@ impl Run<'_> {
             gathered.push(batch)
         })?;
         let commit = gathered.finish()?;
-        if commit.is_empty() { Ok(0) } else { Ok(self.shared.engine.write(commit, Ack::Durable)?.rows) }
+        if commit.is_empty() { Ok(0) } else { self.commit(commit) }
+    }
+
+    /// Writes batches as one commit, when they are let in, and tells the number of their rows.
+    fn commit(&self, batches: Vec<SeriesBatch>) -> Result<u64> {
+        let admission = self.shared.options.write_admission.as_ref();
+        let admitted = admission.map(|admission| admission.admit(&batches)).transpose()?;
+        let rows = self.shared.engine.write(batches, Ack::Durable)?.rows;
+        if let Some(admitted) = admitted {
+            admitted.written();
+        }
+        Ok(rows)
     }
 
     /// Writes the rows of a batch as one commit and tells their number.
@@ -70,8 +81,7 @@ impl Run<'_> {
         if batch.num_rows() == 0 {
             return Ok(0);
         }
-        let rows = group_rows(schema, batch)?;
-        Ok(self.shared.engine.write(vec![rows], Ack::Durable)?.rows)
+        self.commit(vec![group_rows(schema, batch)?])
     }
 
     fn batch_of_values(

@@ -10,6 +10,6 @@ mod time;
 mod write;
 
 pub use flatten::{Member, MemberValue, Nested, flatten};
-pub use sampler::EventSamplers;
+pub use sampler::{EventSamplers, SamplingTables};
 pub(super) use time::nanoseconds;
 pub use write::{EventOptions, write};

@@ -8,6 +8,7 @@
 //! Several threads write at once. The lock is held to count, never while a request is written.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use memchr::memchr_iter;
@@ -44,7 +45,11 @@ pub(super) fn keeps(rate: SamplingRate, line: &[u8]) -> bool {
 pub struct EventSamplers {
     options: SamplingOptions,
     tables: Mutex<HashMap<Box<str>, TableSampler>>,
+    sampled_out: AtomicU64,
 }
+
+/// How many tables keep which part of their events.
+pub type SamplingTables = [(SamplingRate, u64); 4];
 
 #[derive(Debug)]
 struct TableSampler {
@@ -76,7 +81,21 @@ enum EndState {
 impl EventSamplers {
     /// No table yet.
     pub fn new(options: SamplingOptions) -> Self {
-        Self { options, tables: Mutex::default() }
+        Self { options, tables: Mutex::default(), sampled_out: AtomicU64::new(0) }
+    }
+
+    /// The tables that requests asked to be sampled, by their rate as it was last decided.
+    pub fn tables(&self) -> SamplingTables {
+        let mut counts = SamplingRate::ALL.map(|rate| (rate, 0));
+        for sampler in self.tables.lock().values() {
+            counts[sampler.adaptive.rate() as usize].1 += 1;
+        }
+        counts
+    }
+
+    /// Lines that were left out since the start, of requests that were written.
+    pub fn sampled_out(&self) -> u64 {
+        self.sampled_out.load(Ordering::Relaxed)
     }
 
     /// Writes a body as [`write()`] does, but at the rate of its table. `clock` never goes back.
@@ -105,6 +124,9 @@ impl EventSamplers {
             Err(RowsError::Store(_)) => EndState::Failed,
             _ => EndState::Written,
         };
+        if let Ok(RowOutcome { sampled: Some(sampled), .. }) = &result {
+            self.sampled_out.fetch_add(sampled.sampled_out, Ordering::Relaxed);
+        }
         self.finish(table, FinishedWrite { end, latency: end.saturating_duration_since(begin), end_state });
         result
     }

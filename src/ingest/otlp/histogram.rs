@@ -104,7 +104,19 @@ pub(super) fn push_fixed(message: &mut Vec<u8>, number: u32, bits: u64) {
 
 /// Appends a string, bytes or message field.
 pub(super) fn push_bytes(message: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    push_raw(message, u64::from(number) << 3 | 2);
+    push_key(message, number);
     push_raw(message, bytes.len() as u64);
     message.extend_from_slice(bytes);
+}
+
+/// Begins a message field that is written in place; its length follows, by [`push_length_before`].
+pub(super) fn push_key(message: &mut Vec<u8>, number: u32) {
+    push_raw(message, u64::from(number) << 3 | 2);
+}
+
+/// Puts the length of what stands from `start` on before it.
+pub(super) fn push_length_before(message: &mut Vec<u8>, start: usize) {
+    let mut length = Vec::new();
+    push_raw(&mut length, (message.len() - start) as u64);
+    message.splice(start..start, length);
 }

@@ -8,7 +8,7 @@ use crate::ingest::rows::{RowFault, RowReason, RowsError};
 /// Attributes of one resource or point; more refuse it.
 pub(super) const ATTRIBUTES_MAX: usize = 128;
 /// Buckets or quantiles of one point; a byte can stand for one.
-const BUCKETS_MAX: usize = 10_000;
+pub(super) const BUCKETS_MAX: usize = 10_000;
 
 fn check_buckets(count: usize) -> Result<(), RowsError> {
     RowsError::check("buckets in one histogram", count, BUCKETS_MAX)

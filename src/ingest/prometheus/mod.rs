@@ -10,6 +10,8 @@
 //! exemplar or metadata entry that breaks a rule is left out and counted ([`Rejections`]), and the rest is written.
 
 mod admission;
+#[cfg(test)]
+mod admission_tests;
 mod batches;
 mod count;
 mod decode;

@@ -18,6 +18,8 @@ pub(super) struct NewSeries<'r> {
     pub(super) index: u32,
     pub(super) table: String,
     pub(super) labels: Labels<'r>,
+    /// Its number among those that the quota holds, when the store does not have it.
+    pub(super) begins: Option<usize>,
 }
 
 /// A request on its way.
@@ -78,7 +80,7 @@ impl<'r> Planner<'r> {
                 plan.outcome.written.series += 1;
                 if !series.samples.is_empty() || !series.histograms.is_empty() {
                     let table = table_name(metric).into_owned();
-                    plan.new.push(NewSeries { index, table, labels });
+                    plan.new.push(NewSeries { index, table, labels, begins: None });
                 }
             }
             Err(fault) => {

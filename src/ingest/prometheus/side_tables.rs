@@ -98,6 +98,18 @@ fn key<const T: usize>(schema: &TableSchema, positions: [usize; T], values: [Opt
     SeriesKey::from_tags(tags)
 }
 
+/// The key of the series of an exemplar; `None` when the table was declared otherwise.
+pub(super) fn exemplar_key(schema: &TableSchema, row: &ExemplarRow) -> Option<SeriesKey> {
+    let (positions, _) = columns(schema, EXEMPLAR_TAGS, EXEMPLAR_FIELDS)?;
+    Some(key(schema, positions, [Some(&row.metric), Some(&row.series)]))
+}
+
+/// The key of the series of a metadata entry; `None` when the table was declared otherwise.
+pub(super) fn metadata_key(schema: &TableSchema, row: &MetadataRow<'_>) -> Option<SeriesKey> {
+    let (positions, _) = columns(schema, METADATA_TAGS, METADATA_FIELDS)?;
+    Some(key(schema, positions, [Some(&row.metric)]))
+}
+
 /// Sorts rows by series and says where each series stands.
 fn group<R>(rows: &mut [(SeriesKey, R)]) -> Vec<SeriesRows> {
     rows.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -5,14 +5,15 @@
 //! known to be well-formed. Several threads write at once; they share the cache (read lock while looking up and, for a
 //! request of known series only, while building its batches; write lock for what is new) and the order of table changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use lynxstore_storage::types::{FieldType, SeriesKey, TableSchema};
+use lynxstore_storage::types::{FieldType, SeriesBatch, SeriesKey, TableSchema};
 use parking_lot::{Mutex, RwLock};
 
+use super::admission::AddedSeries;
 use super::batches::{BatchSource, Occurrence, SeriesHandle, TimeBounds};
 use super::metadata_memory::MetadataMemory;
 use super::names::{EXEMPLAR_TABLE, HISTOGRAM_COLUMN, METADATA_TABLE, START_COLUMN, VALUE_COLUMN};
@@ -22,7 +23,7 @@ use super::series_cache::{CachedSeries, MetricTable, SeriesCache};
 use super::side_tables::{exemplar_batch, exemplar_need, metadata_batch, metadata_need};
 use super::{DecodeError, Labels, Limits, Series, Version, WriteRequest, decode, decompress, tag_name};
 use crate::ingest::Store;
-use crate::ingest::quota::{IngestQuota, RateExceeded};
+use crate::ingest::quota::{IngestQuota, RateExceeded, SampleReservation};
 use crate::ingest::tables::{TableMaker, TableNeed};
 
 /// Buffers for decompressed bodies that are kept for the next request are at most this large and this many.
@@ -130,12 +131,13 @@ impl<S: Store> RemoteWriter<S> {
     ) -> Result<WriteOutcome, WriteError> {
         let message = decompress(body, &self.limits, buffer)?;
         let request = decode(message, version, &self.limits)?;
-        if let Some(quota) = &self.quota {
-            quota.admit_samples((request.samples.len() + request.histograms.len()) as u64, Instant::now())?;
-        }
+        let samples = (request.samples.len() + request.histograms.len()) as u64;
+        let reserve = |quota: &Arc<IngestQuota>| quota.reserve_samples(samples, Instant::now());
+        // Given back by whatever ends the request before it is written.
+        let mut reserved = self.quota.as_ref().map(reserve).transpose()?;
         let mut attempt = 1;
         loop {
-            match self.commit(&request, arrival_ns) {
+            match self.commit(&request, arrival_ns, &mut reserved) {
                 // A table that the cache or this request relied on was dropped: look again, create it again.
                 Err(WriteError::Store(lynxstore_storage::Error::TableNotFound { .. })) if attempt < ATTEMPTS_MAX => {
                     self.cache.write().clear();
@@ -151,7 +153,12 @@ impl<S: Store> RemoteWriter<S> {
         }
     }
 
-    fn commit(&self, request: &WriteRequest<'_>, arrival_ns: i64) -> Result<WriteOutcome, WriteError> {
+    fn commit(
+        &self,
+        request: &WriteRequest<'_>,
+        arrival_ns: i64,
+        reserved: &mut Option<SampleReservation>,
+    ) -> Result<WriteOutcome, WriteError> {
         self.forget_changed_tables();
         let bounds = TimeBounds::new(arrival_ns, &self.limits);
         let source = BatchSource { request, bounds, limits: &self.limits };
@@ -161,14 +168,28 @@ impl<S: Store> RemoteWriter<S> {
             let Plan { occurrences, mut outcome, .. } = plan;
             let batches = source.batches(occurrences, &mut outcome.written, &mut outcome.rejected)?;
             drop(cache);
-            if !batches.is_empty() {
-                self.store.write_durably(batches)?;
-            }
+            self.write_batches(batches, reserved)?;
             return Ok(outcome);
         }
         let plan = plan.share();
         drop(cache);
-        self.commit_changes(source, plan, arrival_ns)
+        self.commit_changes(source, plan, arrival_ns, reserved)
+    }
+
+    /// Writes the batches; what the request holds of the sample rate beyond their rows goes back.
+    fn write_batches(
+        &self,
+        batches: Vec<SeriesBatch>,
+        reserved: &mut Option<SampleReservation>,
+    ) -> lynxstore_storage::Result<()> {
+        let rows: usize = batches.iter().map(SeriesBatch::row_count).sum();
+        if !batches.is_empty() {
+            self.store.write_durably(batches)?;
+        }
+        if let Some(reserved) = reserved.take() {
+            reserved.keep(rows as u64);
+        }
+        Ok(())
     }
 
     /// A cached series names columns by id: after ALTER TABLE they may be gone, or belong to a table of another name.
@@ -187,12 +208,17 @@ impl<S: Store> RemoteWriter<S> {
         source: BatchSource<'_>,
         mut plan: Plan<'_, 'static>,
         arrival_ns: i64,
+        reserved: &mut Option<SampleReservation>,
     ) -> Result<WriteOutcome, WriteError> {
         let request = source.request;
         self.keep_old(request, &plan);
-        self.admit_new(request, &mut plan)?;
+        let mut held = self.hold_series(request, &mut plan)?;
+        if let Some(reserved) = reserved {
+            let rows = request.samples.len() + request.histograms.len() + plan.exemplars.len() + plan.metadata.len();
+            reserved.grow_to(rows as u64, Instant::now())?;
+        }
         let schemas = self.make_tables(request, &plan)?;
-        self.add_new_series(request, &mut plan, &schemas);
+        let mut added = self.add_new_series(request, &mut plan, &schemas);
         let noted: Vec<_> =
             plan.noted.iter().map(|&(position, hash)| (plan.occurrences[position].series.share(), hash)).collect();
         let Plan { occurrences, exemplars, metadata, described, mut outcome, .. } = plan;
@@ -205,7 +231,10 @@ impl<S: Store> RemoteWriter<S> {
                     batches.push(batch);
                     written.add(counts);
                 }
-                None => reject_side_table(rejected, counts, EXEMPLAR_TABLE),
+                None => {
+                    held.exemplars = None;
+                    reject_side_table(rejected, counts, EXEMPLAR_TABLE);
+                }
             }
         }
         if let Some(schema) = schemas.get(METADATA_TABLE).filter(|_| !metadata.is_empty()) {
@@ -214,13 +243,17 @@ impl<S: Store> RemoteWriter<S> {
                 None => {
                     let counts = Counts { metadata: written.metadata, ..Counts::default() };
                     written.metadata = 0;
+                    held.metadata = None;
                     reject_side_table(rejected, counts, METADATA_TABLE);
                 }
             }
         }
-        if !batches.is_empty() {
-            self.store.write_durably(batches)?;
+        if !rejected.is_empty() {
+            keep_written(&mut added, &batches);
         }
+        self.write_batches(batches, reserved)?;
+        held.keep(&added);
+        self.cache_series(request, added);
         if written.metadata > 0 {
             self.metadata.remember(described);
             noted.iter().for_each(|(series, hash)| series.metadata.store(*hash, Ordering::Relaxed));
@@ -338,19 +371,16 @@ impl<S: Store> RemoteWriter<S> {
         self.tables.ensure(&self.store, &self.namespace, &needs)
     }
 
-    /// Gives every new series its key, and puts it into the cache.
+    /// Gives every new series its key.
     fn add_new_series(
         &self,
         request: &WriteRequest<'_>,
         plan: &mut Plan<'_, '_>,
         schemas: &HashMap<String, Arc<TableSchema>>,
-    ) {
-        if plan.new.is_empty() {
-            return;
-        }
+    ) -> Vec<AddedSeries> {
+        let mut added = Vec::with_capacity(plan.new.len());
         let mut metric_tables = HashMap::<&str, Arc<MetricTable>>::new();
-        let mut scratch = Vec::new();
-        let mut cache = self.cache.write();
+        let cache = self.cache.read();
         for new in &plan.new {
             let schema = &schemas[&new.table];
             let series = &request.series[new.index as usize];
@@ -366,13 +396,34 @@ impl<S: Store> RemoteWriter<S> {
             };
             let table = metric_tables.entry(&new.table).or_insert_with(|| Arc::new(metric_table(schema)));
             let cached = cache.series(table, key);
-            if let Some(labels) = request.label_bytes(&series.labels, &self.limits, &mut scratch) {
-                let hash = cache.hash(labels);
-                cache.insert(hash, labels, Arc::clone(&cached));
-            }
+            added.push(AddedSeries { index: new.index, begins: new.begins, series: Arc::clone(&cached) });
             plan.occurrences.push(Occurrence { series: SeriesHandle::Shared(cached), index: new.index });
         }
+        added
     }
+
+    /// Puts series into the cache once they are written: what is found there asks the quota no more.
+    fn cache_series(&self, request: &WriteRequest<'_>, added: Vec<AddedSeries>) {
+        if added.is_empty() {
+            return;
+        }
+        let mut scratch = Vec::new();
+        let mut cache = self.cache.write();
+        for AddedSeries { index, series, .. } in added {
+            let raw = &request.series[index as usize].labels;
+            if let Some(labels) = request.label_bytes(raw, &self.limits, &mut scratch) {
+                let hash = cache.hash(labels);
+                cache.insert(hash, labels, series);
+            }
+        }
+    }
+}
+
+/// Leaves those of which a batch has rows. Series are looked for only where something was refused: else all of them have.
+fn keep_written(added: &mut Vec<AddedSeries>, batches: &[SeriesBatch]) {
+    let rows = batches.iter().flat_map(|batch| batch.series.iter().map(|series| (batch.table, &series.key)));
+    let written: HashSet<_> = rows.collect();
+    added.retain(|added| written.contains(&(added.series.table.id, &added.series.key)));
 }
 
 /// Whether the table of a cached series has what this occurrence of the series needs.

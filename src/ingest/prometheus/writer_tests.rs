@@ -34,6 +34,11 @@ pub(super) struct MemoryStore {
 }
 
 impl MemoryStore {
+    /// The next write fails.
+    pub(super) fn fail_next(&self, error: Error) {
+        *self.failure.lock() = Some(error);
+    }
+
     pub(super) fn drop_table(&self, name: &str) {
         let schema = self.tables.lock().remove(name).unwrap();
         self.rows.lock().remove(&schema.id);

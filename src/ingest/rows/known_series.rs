@@ -36,6 +36,13 @@ pub(super) struct KnownSeries {
     pub(super) place: u32,
 }
 
+impl KnownSeries {
+    /// It is looked at anew when it comes again.
+    pub(super) fn forget(&mut self) {
+        (self.key, self.version) = (None, (TableId::default(), 0));
+    }
+}
+
 #[derive(Debug)]
 struct Spelling {
     hash: u64,

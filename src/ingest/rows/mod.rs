@@ -5,6 +5,7 @@
 //! the rows become one batch per table, in one durable commit. A row that does not fit is left out with its reason
 //! ([`RowFault`]); a request that is over a limit is refused whole ([`RowsError`]).
 
+mod begun_series;
 mod dedup;
 mod fault;
 mod known_series;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use hashbrown::HashMap;
 use lynxstore_storage::types::{SeriesKey, TableSchema};
 
+use super::begun_series::BegunSeries;
 use super::fault::{RejectedRows, RowFault, RowReason, quoted};
 use super::known_series::{KnownSeries, SeriesIndex, SeriesName};
 use super::table_rows::TableRows;
@@ -36,13 +37,15 @@ pub struct RowRequest<'w> {
     cells: usize,
     columns: usize,
     pub(super) rejected: RejectedRows,
+    pub(super) begun: BegunSeries,
 }
 
 impl<'w> RowRequest<'w> {
     pub(super) fn new(writer: &'w RowWriter, state: &'w mut RowState, options: &'w RowOptions) -> Self {
         state.round += 1;
         state.used.clear();
-        Self { writer, state, options, rows: 0, cells: 0, columns: 0, rejected: RejectedRows::default() }
+        let rejected = RejectedRows::default();
+        Self { writer, state, options, rows: 0, cells: 0, columns: 0, rejected, begun: BegunSeries::default() }
     }
 
     /// Leaves a row out that its decoder could not read. `line` counts from 1.
@@ -154,7 +157,7 @@ impl<'w> RowRequest<'w> {
 
     /// Finds the key of a series in its table as it is now, and asks the quota when the table does not have the series.
     fn resolve(&mut self, number: u32) -> Result<Result<(), RowFault>, RowsError> {
-        let series = self.state.index.get_mut(number);
+        let series = self.state.index.get(number);
         let table = &self.state.tables[series.table as usize];
         let version = table.schema.as_ref().map(|schema| (schema.id, schema.version));
         if series.key.is_some() && version == Some(series.version) {
@@ -170,9 +173,12 @@ impl<'w> RowRequest<'w> {
         };
         let id = table.schema.as_ref().map(|schema| schema.id);
         // A refused series stays without a key, and is asked for again when it comes again.
-        if let Err(refusal) = self.writer.admit_series(id, key.as_ref())? {
+        if let Err(refusal) =
+            self.writer.hold_series(id, key.as_ref(), (&table.name, &series.tags), number, &mut self.begun)?
+        {
             return Ok(Err(refusal));
         }
+        let series = self.state.index.get_mut(number);
         series.key = key;
         series.version = version.unwrap_or_default();
         Ok(Ok(()))

@@ -355,3 +355,61 @@ fn rows_over_the_rate_of_a_tenant_are_refused_whole_and_fit_later() {
     assert!(matches!(refused, RowsError::Rate(_)), "{refused}");
     assert_eq!(fixture.rows("SELECT count(*) FROM cpu"), ["10"]);
 }
+
+#[test]
+fn rows_that_are_not_written_cost_nothing_and_their_series_ask_again() {
+    let fixture = Fixture::new();
+    let limits = TenantLimits { samples_per_second: 1, new_series_per_minute: 2, series_per_table: 0, series: 0 };
+    let quota = IngestQuota::new("public", limits);
+    let fixture = Fixture { writer: fixture.writer.with_quota(Arc::clone(&quota)), ..fixture };
+    fixture.run("CREATE TABLE cpu (time TIMESTAMP TIME, host STRING TAG, usage DOUBLE)");
+    let hosts = ["a", "b", "c"].map(|host| [("host", host)]);
+    let bad = ("cpu", &hosts[1][..], &[("usage", FieldValue::String("text"))][..], 1);
+    // One that does not fit refuses all, or is left out alone.
+    let all_or_none = RowOptions { unfit: Unfit::RefuseAll, ..RowOptions::default() };
+    for _ in 0..20 {
+        let outcome = fixture.write_with(&all_or_none, &[row(&hosts[0], 1), bad]).unwrap();
+        assert_eq!((outcome.written, reasons(&outcome)), (0, vec![(2, RowReason::TypeConflict)]));
+    }
+    assert_eq!((quota.accepted_samples(), quota.series()), (0, 0));
+    for time_ns in 0..5 {
+        assert_eq!(fixture.write(&[row(&hosts[0], time_ns), bad]).written, 1);
+    }
+    assert_eq!((quota.accepted_samples(), quota.series()), (5, 1));
+    assert_eq!(fixture.write(&[row(&hosts[2], 1)]).written, 1, "the second of the minute");
+    // It was let in again and again and never came: it is still new.
+    assert_eq!(reasons(&fixture.write(&[row(&hosts[1], 2)])), [(1, RowReason::SeriesRate)]);
+    assert_eq!(fixture.write(&[row(&hosts[0], 9)]).written, 1);
+}
+
+#[test]
+fn a_body_that_the_engine_does_not_take_costs_nothing() {
+    let fixture = Fixture::new();
+    let limits = TenantLimits { samples_per_second: 1, new_series_per_minute: 2, series_per_table: 0, series: 0 };
+    let quota = IngestQuota::new("public", limits);
+    let fixture = Fixture { writer: fixture.writer.with_quota(Arc::clone(&quota)), ..fixture };
+    fixture.run("CREATE TABLE cpu (time TIMESTAMP TIME, host STRING TAG, usage DOUBLE)");
+    let schema = fixture.writer.table("cpu").unwrap().unwrap();
+    let batch = |hosts: &[&str]| {
+        let times: Vec<i64> = (0..hosts.len() as i64).collect();
+        let columns: [(&str, arrow::array::ArrayRef); 3] = [
+            ("time", Arc::new(arrow::array::TimestampNanosecondArray::from(times))),
+            ("host", Arc::new(arrow::array::StringArray::from(hosts.to_vec()))),
+            ("usage", Arc::new(arrow::array::Float64Array::from(vec![1.0; hosts.len()]))),
+        ];
+        arrow::record_batch::RecordBatch::try_from_iter(columns).unwrap()
+    };
+    for _ in 0..10 {
+        let refused = fixture.writer.write_batch(&schema, &batch(&["a", "b", "c"])).unwrap_err();
+        assert!(matches!(&refused, RowsError::Series(fault) if fault.reason == RowReason::SeriesRate), "{refused}");
+    }
+    assert_eq!((quota.accepted_samples(), quota.series()), (0, 0));
+    assert_eq!(fixture.writer.write_batch(&schema, &batch(&["a", "b", "a"])).unwrap().written, 3);
+    assert_eq!((quota.accepted_samples(), quota.series()), (3, 2));
+    fixture.run("DROP TABLE cpu");
+    for _ in 0..10 {
+        let gone = fixture.writer.write_batch(&schema, &batch(&["a", "a", "a"])).unwrap_err();
+        assert!(matches!(gone, RowsError::Store(_)), "{gone}");
+    }
+    assert_eq!(quota.accepted_samples(), 3);
+}

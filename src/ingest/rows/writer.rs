@@ -4,9 +4,11 @@
 //! requests share the order of table changes, and those with a deduplication key the lock of their table.
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hashbrown::HashSet;
 use lynxstore_storage::Error;
 use lynxstore_storage::engine::{Ack, Engine};
 use lynxstore_storage::ingest::arrange;
@@ -14,13 +16,16 @@ use lynxstore_storage::types::{Dedup, SeriesBatch, SeriesKey, TableId, TableSche
 use parking_lot::Mutex;
 
 use super::RowLimits;
+use super::begun_series::BegunSeries;
 use super::dedup::KeyLocks;
 use super::fault::{RejectedRows, RowFault, RowReason};
 use super::request::{RowRequest, RowState, series_key};
 use super::table_rows::TakenRows;
 use crate::ingest::Store;
-use crate::ingest::quota::{IngestQuota, RateExceeded, SeriesRefusal};
+use crate::ingest::quota::{IngestQuota, RateExceeded, SampleReservation, SeriesRefusal};
 use crate::ingest::tables::{TableMaker, TableNeed};
+#[cfg(feature = "server")]
+use crate::ingest::write_reservation::{WriteRefused, WriteReservation};
 
 /// States that are kept for the next request; more run at once only when more requests do.
 const IDLE_STATES_MAX: usize = 4;
@@ -95,7 +100,7 @@ pub enum RowsError {
         /// The bound.
         limit: usize,
     },
-    /// The bodies in memory leave no room for what this one is unpacked to; it may be sent again.
+    /// There is no memory for what the body comes to; the same request may be sent again.
     #[error("the server holds as many request bodies as it may")]
     NoRoom,
     /// The body is not in the form of its protocol.
@@ -119,6 +124,17 @@ impl RowsError {
     /// Refuses `found` when it is over `limit`.
     pub(crate) fn check(what: &'static str, found: usize, limit: usize) -> Result<(), Self> {
         if found > limit { Err(Self::TooLarge { what, limit }) } else { Ok(()) }
+    }
+}
+
+#[cfg(feature = "server")]
+impl From<WriteRefused> for RowsError {
+    fn from(refused: WriteRefused) -> Self {
+        match refused {
+            WriteRefused::Rate(rate) => Self::Rate(rate),
+            WriteRefused::Series(refusal) => Self::Series(series_fault(refusal)),
+            WriteRefused::Store(error) => Self::Store(error),
+        }
     }
 }
 
@@ -165,11 +181,15 @@ impl RowWriter {
         Self { quota: Some(quota), ..self }
     }
 
-    /// Whether a series may have rows: those that the table has always may.
-    pub(super) fn admit_series(
+    /// Whether a series may have rows: those that the table has always may, others are held in `begun`. `name` says what
+    /// the series is in any case.
+    pub(super) fn hold_series(
         &self,
         table: Option<TableId>,
         key: Option<&SeriesKey>,
+        name: impl Hash,
+        number: u32,
+        begun: &mut BegunSeries,
     ) -> Result<Result<(), RowFault>, RowsError> {
         let Some(quota) = &self.quota else { return Ok(Ok(())) };
         if let Some((table, key)) = table.zip(key)
@@ -177,19 +197,17 @@ impl RowWriter {
         {
             return Ok(Ok(()));
         }
-        Ok(quota.admit_series(table, &self.engine, Instant::now()).map_err(|refusal| match refusal {
-            SeriesRefusal::Rate => {
-                RowFault::new(RowReason::SeriesRate, "too many series began in this minute: send the row again later")
-            }
-            SeriesRefusal::Count => RowFault::new(
-                RowReason::SeriesLimit,
-                "the series is new, and the table or the tenant has as many as it may",
-            ),
-        }))
+        let reservation = begun.reservation.get_or_insert_with(|| quota.reserve_series());
+        let held = reservation.hold(table, name, &self.engine, Instant::now());
+        if held.is_ok() {
+            begun.numbers.push(number);
+        }
+        Ok(held.map_err(series_fault))
     }
 
-    fn admit_rows(&self, rows: u64) -> Result<(), RateExceeded> {
-        self.quota.as_ref().map_or(Ok(()), |quota| quota.admit_samples(rows, Instant::now()))
+    /// Takes the rows from the rate of the tenant until they are written, or are not.
+    fn reserve_rows(&self, rows: u64) -> Result<Option<SampleReservation>, RateExceeded> {
+        self.quota.as_ref().map(|quota| quota.reserve_samples(rows, Instant::now())).transpose()
     }
 
     /// The limits of a request.
@@ -235,7 +253,11 @@ impl RowWriter {
             let mut request = RowRequest::new(self, &mut state, options);
             let filled = fill(&mut request);
             let rejected = std::mem::take(&mut request.rejected);
-            match filled.and_then(|()| self.commit(&mut state, rejected, options)) {
+            let begun = std::mem::take(&mut request.begun);
+            let mut written = HashSet::new();
+            let result = filled.and_then(|()| self.commit(&mut state, rejected, options, &mut written));
+            begun.settle(&written, &mut state.index);
+            match result {
                 Err(RowsError::Store(Error::TableNotFound { .. })) if attempt < ATTEMPTS_MAX => attempt += 1,
                 Ok(outcome) => {
                     self.keep(state);
@@ -260,12 +282,16 @@ impl RowWriter {
             Error::InvalidInput { .. } => RowsError::Malformed(error.to_string()),
             error => RowsError::Store(error),
         })?;
-        self.admit_rows(batch.num_rows() as u64)?;
-        for series in &rows.series {
-            self.admit_series(Some(rows.table), Some(&series.key))?.map_err(RowsError::Series)?;
-        }
+        let written = batch.num_rows() as u64;
+        let reserved = match &self.quota {
+            Some(quota) => Some(WriteReservation::new(quota, &self.engine, std::slice::from_ref(&rows))?),
+            None => None,
+        };
         self.engine.write(vec![rows], Ack::Durable)?;
-        Ok(RowOutcome { written: batch.num_rows() as u64, ..RowOutcome::default() })
+        if let Some(reserved) = reserved {
+            reserved.keep();
+        }
+        Ok(RowOutcome { written, ..RowOutcome::default() })
     }
 
     fn keep(&self, state: RowState) {
@@ -283,6 +309,7 @@ impl RowWriter {
         state: &mut RowState,
         rejected: RejectedRows,
         options: &RowOptions,
+        written: &mut HashSet<u32>,
     ) -> Result<RowOutcome, RowsError> {
         let mut outcome = RowOutcome { rejected, ..RowOutcome::default() };
         if options.unfit == Unfit::RefuseAll && !outcome.rejected.is_empty() {
@@ -318,14 +345,20 @@ impl RowWriter {
         if commits.is_empty() {
             return Ok(outcome);
         }
-        self.admit_rows(commits.iter().map(|commit| commit.rows.times.len() as u64).sum())?;
+        let rows = commits.iter().map(|commit| commit.rows.times.len() as u64).sum();
+        let reserved = self.reserve_rows(rows)?;
+        let series: Vec<u32> = commits.iter().flat_map(|commit| &commit.rows.series).copied().collect();
         self.make_tables(&commits, state, options)?;
         let mut batches = Vec::with_capacity(commits.len());
         for commit in commits {
-            outcome.written += commit.rows.times.len() as u64;
             batches.push(batch(commit, state)?);
         }
         self.engine.write(batches, Ack::Durable)?;
+        if let Some(reserved) = reserved {
+            reserved.keep(rows);
+        }
+        outcome.written = rows;
+        written.extend(series);
         Ok(outcome)
     }
 
@@ -360,6 +393,18 @@ impl RowWriter {
             }
         }
         Ok(())
+    }
+}
+
+/// A refused series as the fault of its row.
+fn series_fault(refusal: SeriesRefusal) -> RowFault {
+    match refusal {
+        SeriesRefusal::Rate => {
+            RowFault::new(RowReason::SeriesRate, format!("{}: send the row again later", refusal.why()))
+        }
+        SeriesRefusal::Count => {
+            RowFault::new(RowReason::SeriesLimit, format!("the series is new, and {}", refusal.why()))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::serve_config::ServeConfig;
-use super::value::{bytes, count, list, path, ratio, switch, text, time, word};
+use super::value::{bytes, count, list, number, path, ratio, switch, text, time, word};
 use crate::server::Exposure;
 
 /// A key: how it is shown, set, and what it means.
@@ -143,6 +143,7 @@ pub fn all_keys() -> &'static [Key] {
             server.remote_write.decoded_bytes_max,
             "Bytes of a remote-write body after decompression, by its own declaration."
         ),
+        key!("limits.symbols", count, server.remote_write.symbols_max, "Symbols of a remote-write 2.0 request."),
         key!("limits.series", count, server.remote_write.series_max, "Series of a request."),
         key!("limits.samples", count, server.remote_write.samples_max, "Samples of a request."),
         key!("limits.histograms", count, server.remote_write.histograms_max, "Native histograms of a request."),
@@ -188,7 +189,7 @@ pub fn all_keys() -> &'static [Key] {
             "limits.bodies_in_flight",
             bytes,
             server.body_bytes_in_flight_max,
-            "Bytes of all bodies, as they came and decoded; 0 is a quarter of the memory for unflushed rows."
+            "Bytes of all bodies, as they came and decoded; 0 is as much as unflushed rows may take, and at least 64 MiB."
         ),
         key!("limits.body_timeout", time, server.body_timeout, "How long a body may take in all."),
         key!(
@@ -214,6 +215,43 @@ pub fn all_keys() -> &'static [Key] {
             server.disk_free_bytes_min,
             "Free bytes on the disk of the database below which writes get 503."
         ),
+        key!("rows.body_bytes", bytes, server.rows.body_bytes_max, "Bytes of a body of rows, compressed."),
+        key!(
+            "rows.decoded_bytes",
+            bytes,
+            server.rows.decoded_bytes_max,
+            "Bytes of a body of rows after decompression, and of OTLP as JSON after it was made a message."
+        ),
+        key!("rows.rows", count, server.rows.rows_max, "Rows, lines or data points of a request."),
+        key!("rows.tables", count, server.rows.tables_max, "Tables that the rows of a request are for."),
+        key!("rows.columns", count, server.rows.columns_max, "Columns of a request that are new to the server."),
+        key!("rows.cells", count, server.rows.cells_max, "Rows times columns of a request, added up over its tables."),
+        key!("rows.tags", count, server.rows.tags_max, "Tags of a row."),
+        key!("rows.fields", count, server.rows.fields_max, "Fields of a table that rows may add to."),
+        key!("rows.name_bytes", bytes, server.rows.name_bytes_max, "Bytes of the name of a table or column."),
+        key!("rows.tag_value_bytes", bytes, server.rows.tag_value_bytes_max, "Bytes of the value of a tag."),
+        key!("rows.tag_bytes", bytes, server.rows.tag_bytes_max, "Bytes of all tags of a row."),
+        key!("rows.line_bytes", bytes, server.rows.line_bytes_max, "Bytes of a line of events."),
+        key!(
+            "sampling.rows_per_second",
+            number,
+            server.event_sampling.rows_per_second_max,
+            "Events per second that a table may keep before fewer are, for requests that ask for sampling."
+        ),
+        key!(
+            "sampling.write_p95",
+            time,
+            server.event_sampling.write_p95_max,
+            "The 95th percentile of the time of writes above which fewer events are kept."
+        ),
+        key!(
+            "sampling.error_rate",
+            number,
+            server.event_sampling.error_rate_max,
+            "The part of writes that fail, of 1, above which fewer events are kept."
+        ),
+        key!("sampling.settle", time, server.event_sampling.settle, "Least time between two falls of the rate."),
+        key!("sampling.calm", time, server.event_sampling.calm, "How long all has to be calm before the rate rises."),
         key!("sql.bytes", bytes, server.sql_bytes_max, "Bytes of the text of a statement."),
         key!("sql.depth", count, server.sql_depth_max, "Depth of brackets and subqueries; at most 50."),
         key!("sql.nodes", count, server.sql_nodes_max, "Names, literals and operators of a statement."),

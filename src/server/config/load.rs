@@ -35,7 +35,7 @@ impl ConfigSource {
 }
 
 /// Prefixes of variables that are ours: others that begin with `LYNX_` may belong to anybody.
-const SECTIONS: [&str; 7] = ["DATABASE", "SERVER", "TLS", "LIMITS", "SQL", "TENANT_LIMITS", "LOG"];
+const SECTIONS: [&str; 9] = ["DATABASE", "SERVER", "TLS", "LIMITS", "ROWS", "SAMPLING", "SQL", "TENANT_LIMITS", "LOG"];
 
 /// The section of the file that overrides `tenant_limits` for one tenant: `[tenants.NAME]`.
 const TENANTS: &str = "tenants";
@@ -101,6 +101,7 @@ fn plain(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
         Value::Boolean(value) => Some(value.to_string()),
         Value::Array(values) => {
             let texts = values.iter().map(|value| value.as_str().filter(|text| !text.contains(',')));
@@ -179,10 +180,10 @@ pub fn describe(config: &ServeConfig, sources: &BTreeMap<&'static str, ConfigSou
         }
         let source = sources.get(key.name).copied().unwrap_or(ConfigSource::Default).name();
         let value = (key.show)(config);
-        let value = match value.parse::<u64>() {
-            Ok(_) => value,
-            Err(_) if value == "true" || value == "false" => value,
-            Err(_) => format!("{value:?}"),
+        let value = match value.parse::<f64>() {
+            Ok(number) if number.is_finite() => value,
+            _ if value == "true" || value == "false" => value,
+            _ => format!("{value:?}"),
         };
         text.push_str(&format!("{name} = {value}  # {source}\n"));
     }
@@ -246,7 +247,8 @@ mod tests {
             ("[serve]\nlisten = \"x\"", &[], "did you mean server.listen?"),
             ("[limits]\nwhatever_this_may_be = 1", &[], "see docs/configuration.md"),
             ("listen = \"x\"", &[], "outside of a section"),
-            ("[sql]\nrows = 1.5", &[], "no plain value"),
+            ("[sql]\nrows = { most = 1 }", &[], "no plain value"),
+            ("[sql]\nrows = 1.5", &[], "sql.rows: '1.5' is no whole number"),
             ("[sql]\nrows = \"many\"", &[], "sql.rows: 'many' is no whole number"),
             ("[sql]\nrows = -1", &[], "sql.rows"),
             ("[log]\nformat = \"xml\"", &[], "expected `text` or `json`"),

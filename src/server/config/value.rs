@@ -75,6 +75,18 @@ pub(super) mod count {
     }
 }
 
+/// Numbers above 0 that may have a fraction.
+pub(super) mod number {
+    pub(in crate::server::config) fn read(text: &str) -> Result<f64, String> {
+        let value = text.replace('_', "").parse::<f64>().ok().filter(|value| value.is_finite() && *value > 0.0);
+        value.ok_or_else(|| format!("'{text}' is no number above 0"))
+    }
+
+    pub(in crate::server::config) fn show(value: &f64) -> String {
+        value.to_string()
+    }
+}
+
 /// `true`, `false`.
 pub(super) mod switch {
     pub(in crate::server::config) fn read(text: &str) -> Result<bool, String> {
@@ -186,6 +198,13 @@ mod tests {
         assert_eq!(ratio::show(&1.0), "1");
         for text in ["", "-0.1", "1.1", "NaN", "5%"] {
             assert!(ratio::read(text).is_err(), "{text}");
+        }
+        for (text, value) in [("0.01", 0.01), ("100000", 100_000.0)] {
+            assert_eq!(number::read(text), Ok(value));
+            assert_eq!(number::show(&value), text);
+        }
+        for text in ["", "0", "-1", "NaN", "inf", "1%"] {
+            assert!(number::read(text).is_err(), "{text}");
         }
         assert_eq!(list::read(" a, b,,"), Ok(vec!["a".to_owned(), "b".to_owned()]));
     }

@@ -121,9 +121,14 @@ impl Memtable {
         self.rows.load(Ordering::Relaxed)
     }
 
+    /// Number of series of a table.
+    pub(crate) fn series_count(&self, table: TableId) -> usize {
+        self.lookup.lock().counts.get(&table).copied().unwrap_or(0)
+    }
+
     /// The series of a table, sorted: at least those of every commit that was applied before the call.
     pub(crate) fn directory(&self, table: TableId) -> Arc<MemoryDirectory> {
-        let count = self.lookup.lock().counts.get(&table).copied().unwrap_or(0);
+        let count = self.series_count(table);
         if count == 0 {
             return Arc::default();
         }
@@ -212,5 +217,6 @@ mod tests {
         let found: Vec<_> = memtable.series_with_prefix(TableId(1), &[1, b'a']).map(|(key, _)| key).collect();
         assert_eq!(found, [key("a"), key("ab")]);
         assert_eq!(memtable.series_with_prefix(TableId(1), &[]).count(), 3);
+        assert_eq!([1, 2, 3].map(|table| memtable.series_count(TableId(table))), [3, 1, 0]);
     }
 }

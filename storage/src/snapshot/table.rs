@@ -134,9 +134,9 @@ impl TableSnapshot {
     }
 
     /// Series of the memtable or section that has most of them: those of about one partition, without the work of finding
-    /// which series of several sections are the same.
+    /// which series of several sections are the same; nothing is walked.
     pub fn series_count_estimate(&self) -> u64 {
-        let memory = self.memtables.iter().map(|memtable| memtable.series_with_prefix(self.schema().id, &[]).count());
+        let memory = self.memtables.iter().map(|memtable| memtable.series_count(self.schema().id));
         let stored = self.sections().iter().map(|section| section.series_count());
         stored.chain(memory).max().unwrap_or(0) as u64
     }

@@ -12,6 +12,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
+use super::line_protocol::gzip;
 use super::message::{Message, request, series};
 use crate::support::{KillOnDrop, free_port, scratch_dir, tsq_binary};
 
@@ -45,6 +46,7 @@ impl Victim {
             .args(["--listen", &address.to_string()])
             .args(["--set", "database.memory_budget=64MiB", "--set", "limits.series_cache=8MiB"])
             .args(["--set", "limits.bodies_in_flight=64MiB", "--set", "limits.disk_free=0"])
+            .args(["--set", "rows.decoded_bytes=8MiB"])
             .args(["--set", "sql.memory=32MiB", "--set", "sql.results_in_flight=32MiB"])
             .stderr(Stdio::null())
             .spawn()
@@ -196,6 +198,37 @@ fn parquet_files_that_are_large_inside_are_refused_before_they_cost_memory() {
         let growths = [(); 3].map(|()| victim.growth(|| assert_eq!(post(&victim, body), *expected, "{name}")));
         let growth = growths.into_iter().min().expect("there are three");
         assert!(growth < DECLARED_MAX, "{name}: {growth} bytes");
+    }
+    victim.assert_alive();
+}
+
+#[test]
+fn otlp_as_json_does_not_grow_beyond_its_text() {
+    let mut victim = Victim::start();
+    let request = |point: &str, points: usize| {
+        let points = vec![point; points].join(",");
+        let json = format!(
+            "{{\"resourceMetrics\":[{{\"scopeMetrics\":[{{\"metrics\":[{{\"histogram\":{{\"dataPoints\":[{points}]}}}}]}}]}}]}}"
+        );
+        gzip(json.as_bytes())
+    };
+    let headers = "content-type: application/json\r\ncontent-encoding: gzip\r\n";
+    let list = |numbers: usize| format!("{{\"bucketCounts\":[{}]}}", vec!["1"; numbers].join(","));
+    // Nine bytes as a message for two as text: a list that would be 18 MiB, lists that are just allowed and would be as much
+    // together, and a body that is refused early. The text itself takes its 4 MiB, in a buffer of up to twice that.
+    let attacks = [
+        ("one list", request(&list(2_000_000), 1), 16 << 20),
+        ("many lists", request(&list(10_000), 200), 28 << 20),
+        ("a small body", request(&list(100_000), 1), DECLARED_MAX),
+    ];
+    for (_, body, _) in &attacks {
+        victim.post_to("/v1/metrics", headers, body);
+    }
+    for (name, body, memory_max) in &attacks {
+        let mut status = 0;
+        let growth = victim.growth(|| status = victim.post_to("/v1/metrics", headers, body));
+        assert_eq!(status, 413, "{name}");
+        assert!(growth < *memory_max, "{name}: {growth} bytes");
     }
     victim.assert_alive();
 }

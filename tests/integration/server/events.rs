@@ -141,10 +141,40 @@ fn a_table_that_asks_for_sampling_keeps_a_weighted_part_under_pressure() {
     assert!((1..50).contains(&written), "{written} of 1,000 lines were kept at one of a hundred");
     let kept = server.rows("SELECT count(*) FROM e WHERE sample_weight = 100");
     assert_eq!(kept, json!([[written]]));
+    let metrics = server.get("/metrics").text;
+    for (percent, tables) in [(1, 1), (5, 0), (20, 0), (100, 0)] {
+        let line = format!("lynxstore_sampled_tables{{percent=\"{percent}\",tenant=\"public\"}} {tables}\n");
+        assert!(metrics.contains(&line), "{line}");
+    }
+    let left_out =
+        metrics.lines().find_map(|line| line.strip_prefix("lynxstore_sampled_out_rows_total{tenant=\"public\"} "));
+    assert_eq!(left_out.unwrap().parse::<u64>(), Ok(sampled_out));
     // Who does not ask for it loses nothing, beside it in the same table.
     let whole = send("/api/v1/events/e");
     assert_eq!((&whole["written"], whole.get("weight")), (&json!(1_000), None));
     assert_eq!(server.rows("SELECT count(*) FROM e WHERE sample_weight IS NULL"), json!([[1_000]]));
+}
+
+#[test]
+fn numbers_are_the_floats_that_are_nearest_to_their_text() {
+    let server = TestServer::start();
+    // Digits of which a reader that only comes near makes another float.
+    for (number, text) in ["31.245270191439438", "121.48791951161945", "0.30000000000000004"].iter().enumerate() {
+        let event = format!("{{\"time\":{number},\"f\":{text}}}");
+        assert_eq!(server.post("/api/v1/events/e?time_unit=ns", &[], event.as_bytes()).status, 200);
+        let point = format!("{{\"timeUnixNano\":\"{}\",\"asDouble\":{text}}}", number + 1);
+        let otlp = format!(
+            "{{\"resourceMetrics\":[{{\"scopeMetrics\":[{{\"metrics\":[{{\"name\":\"m\",\"gauge\":{{\"dataPoints\":[{point}]}}}}]}}]}}]}}"
+        );
+        let answer = server.post("/v1/metrics", &[("content-type", "application/json")], otlp.as_bytes());
+        assert_eq!((answer.status, &*answer.text), (200, "{}"));
+        let expected = text.parse::<f64>().unwrap().to_bits();
+        for sql in ["SELECT f FROM e ORDER BY time", "SELECT value FROM m ORDER BY time"] {
+            let csv = server.post("/api/v1/sql?format=csv", &[], sql.as_bytes()).text;
+            let found: f64 = csv.lines().nth(number + 1).unwrap().parse().unwrap();
+            assert_eq!(found.to_bits(), expected, "{sql}: {found} for {text}");
+        }
+    }
 }
 
 #[test]

@@ -311,3 +311,59 @@ fn writes_are_refused_while_the_disk_is_low_and_reads_are_not() {
     assert!(server.get("/metrics").text.contains("\nlynxstore_disk_low 1\n"));
     assert!(server.is_untouched());
 }
+
+#[test]
+fn inserts_are_held_to_the_room_on_the_disk_and_to_the_quotas_as_what_is_pushed() {
+    let insert = |server: &TestServer, hosts: &[&str], time: usize| {
+        let rows: Vec<_> = hosts.iter().map(|host| format!("({time}, '{host}', 1.0)")).collect();
+        let sql = format!("INSERT INTO t (time, host, f) VALUES {}", rows.join(", "));
+        server.post("/api/v1/sql", &[], sql.as_bytes())
+    };
+    let kind = |answer: &Answer| answer.json()["error"]["kind"].as_str().unwrap().to_owned();
+    let with_table = |change: fn(&mut ServerOptions)| {
+        let server = server(change);
+        server.rows("CREATE TABLE t (time TIMESTAMP TIME, host STRING TAG, f DOUBLE)");
+        server
+    };
+    let low = with_table(|options| options.disk_free_bytes_min = u64::MAX);
+    let refused = insert(&low, &["a"], 1);
+    assert_eq!((refused.status, &*kind(&refused), refused.header("retry-after").is_some()), (503, "busy", true));
+    assert_eq!(low.rows("SELECT count(*) FROM t"), json!([[0]]));
+
+    let slow = with_table(|options| options.tenant_limits.samples_per_second = 1);
+    assert_eq!(insert(&slow, &["a"; 9], 1).status, 200);
+    assert_eq!(insert(&slow, &["a"; 1], 2).status, 200);
+    let refused = insert(&slow, &["a"; 5], 3);
+    assert_eq!((refused.status, &*kind(&refused)), (429, "too_many_requests"), "{}", refused.text);
+    assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 4);
+    assert_eq!(slow.rows("SELECT count(*) FROM t"), json!([[2]]), "rows of equal tags and time are one");
+    let metrics = slow.get("/metrics").text;
+    assert!(metrics.contains("lynxstore_tenant_samples_total{outcome=\"accepted\",tenant=\"public\"} 10"), "{metrics}");
+
+    let few = with_table(|options| options.tenant_limits.new_series_per_minute = 2);
+    // What is refused or fails is not taken.
+    for _ in 0..3 {
+        let refused = insert(&few, &["a", "b", "c"], 1);
+        assert_eq!((refused.status, refused.header("retry-after").is_some()), (429, true), "{}", refused.text);
+    }
+    assert_eq!(insert(&few, &["a", "b", "a"], 1).status, 200);
+    assert_eq!(insert(&few, &["c"], 1).status, 429);
+    assert_eq!(insert(&few, &["a", "b"], 2).status, 200, "those that are there");
+    let bounded = with_table(|options| options.tenant_limits.series_per_table = 2);
+    for (hosts, status) in [(&["a"][..], 200), (&["b"], 200), (&["c"], 400), (&["a", "b"], 200)] {
+        assert_eq!(insert(&bounded, hosts, 5).status, status, "{hosts:?}");
+    }
+}
+
+#[test]
+fn bodies_of_rows_over_a_quota_are_refused_whole_and_may_come_again() {
+    let server = server(|options| options.tenant_limits.new_series_per_minute = 2);
+    server.rows("CREATE TABLE t (time TIMESTAMP TIME, host STRING TAG, f DOUBLE)");
+    let post = |csv: &str| server.post("/api/v1/tables/t/rows", &[("content-type", "text/csv")], csv.as_bytes());
+    for _ in 0..3 {
+        let refused = post("time,host,f\n1,a,1\n1,b,1\n1,c,1\n");
+        assert_eq!((refused.status, refused.header("retry-after").is_some()), (429, true), "{}", refused.text);
+    }
+    assert_eq!(post("time,host,f\n1,a,1\n1,b,1\n").status, 200);
+    assert_eq!(server.rows("SELECT count(*) FROM t"), json!([[2]]));
+}

@@ -7,6 +7,7 @@ mod documentation;
 mod events;
 mod examples;
 mod http;
+mod limit_table;
 mod limits;
 mod line_protocol;
 pub mod message;
@@ -20,3 +21,6 @@ mod tls;
 mod tls_rotation;
 #[cfg(feature = "otel")]
 mod trace_export;
+
+pub use line_protocol::gzip;
+pub use open_telemetry::python as otel_python;

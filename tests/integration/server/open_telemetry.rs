@@ -12,7 +12,8 @@ use crate::support::{project_root, report_skipped};
 
 const TEST: &str = "server::open_telemetry::every_instrument_of_the_python_sdk_arrives";
 
-fn python() -> Option<PathBuf> {
+/// A Python that has the SDK.
+pub fn python() -> Option<PathBuf> {
     let named = std::env::var_os("LYNX_OTEL_PYTHON").map(PathBuf::from);
     let cache = std::env::var_os("LYNX_CACHE").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/lynxstore")));

@@ -2,12 +2,14 @@
 
 mod child;
 mod rng;
+mod server_process;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub use child::{KillOnDrop, free_port, tsq_binary};
 pub use rng::Rng;
+pub use server_process::{kill_times, start_server, stop_gracefully, wait_until_up};
 
 /// The root of the project.
 pub fn project_root() -> &'static Path {
