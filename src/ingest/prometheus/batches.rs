@@ -4,13 +4,13 @@
 //! of rows: where that happens, the occurrences of its table are sorted by series.
 
 use std::cmp::Ordering;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Float64Array, Int64Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
-use hashbrown::{HashMap, HashTable};
-use lynxstore_storage::types::{ColumnId, SeriesBatch, SeriesRows};
+use hashbrown::HashMap;
+use lynxstore_storage::types::{ColumnId, SeriesBatch, SeriesKey, SeriesRows, TableId};
 
 use super::rejection::{Counts, Description, RejectReason, Rejections};
 use super::series_cache::{CachedSeries, MetricTable};
@@ -128,105 +128,144 @@ impl BatchSource<'_> {
     /// `Protobuf` when a histogram is not well-formed; nothing has been written then.
     pub(super) fn batches(
         self,
-        mut occurrences: Vec<Occurrence<'_>>,
+        occurrences: &[Occurrence<'_>],
         written: &mut Counts,
         rejections: &mut Rejections,
     ) -> Result<Vec<SeriesBatch>, DecodeError> {
-        let mut seen = HashTable::new();
-        let ends = group_by_table(&mut occurrences);
-        let mut batches = Vec::with_capacity(ends.len());
-        let mut rest = occurrences.as_mut_slice();
+        let mut seen = Vec::new();
+        let mut keys = keys_of(occurrences);
+        let (mut places, ends) = group_by_table(occurrences);
+        let mut tables = Vec::with_capacity(ends.len());
+        let mut rows = Rows::with_capacity(self.request.samples.len() + self.request.histograms.len());
+        let mut rest = places.as_mut_slice();
         let mut start_of_table = 0;
         for end_of_table in ends {
             let (of_table, others) = rest.split_at_mut(end_of_table - start_of_table);
             (rest, start_of_table) = (others, end_of_table);
-            if has_duplicates(of_table, &mut seen) {
-                of_table.sort_unstable_by(Occurrence::order);
+            let occurrence = |place: &u32| &occurrences[*place as usize];
+            if has_duplicates(of_table.iter().map(|place| occurrence(place).series.key_hash), &mut seen) {
+                of_table.sort_unstable_by(|a, b| occurrence(a).order(occurrence(b)));
             }
-            let mut builder = TableBuilder::new(self, of_table);
-            for of_series in of_table.chunk_by(|a, b| is_same_series(&a.series, &b.series)) {
-                let start = builder.times.len();
-                for occurrence in of_series {
+            let mut builder = TableBuilder::new(self, &mut rows, of_table.len());
+            for of_series in of_table.chunk_by(|a, b| is_same_series(&occurrence(a).series, &occurrence(b).series)) {
+                let start = builder.row_count();
+                for occurrence in of_series.iter().map(occurrence) {
                     let series = &self.request.series[occurrence.index as usize];
                     builder.push(series, &occurrence.series.table, rejections)?;
                 }
-                let end = builder.times.len();
-                if start < end {
-                    let position = |row: usize| u32::try_from(row).expect("limits are far below u32");
-                    let key = of_series[0].series.key.clone();
-                    builder.series.push(SeriesRows { key, rows: position(start)..position(end) });
+                if start < builder.row_count() {
+                    let end = u32::try_from(builder.row_count()).expect("limits are far below u32");
+                    builder.series.push((of_series[0], end));
                 }
             }
-            written.samples += builder.times.len() as u64 - builder.histograms.len() as u64;
+            written.samples += builder.row_count() as u64 - builder.histograms.len() as u64;
             written.histograms += builder.histograms.len() as u64;
             // A series that was cached before its table had a column does not know it; another of the request may.
-            let column =
-                |of: fn(&MetricTable) -> Option<ColumnId>| of_table.iter().find_map(|one| of(&one.series.table));
+            let known = || of_table.iter().map(|place| &occurrence(place).series.table);
+            let column = |of: fn(&MetricTable) -> Option<ColumnId>| known().find_map(|table| of(table));
             let columns = MetricTable {
-                id: of_table[0].series.table.id,
+                id: occurrence(&of_table[0]).series.table.id,
                 value: column(|table| table.value),
                 histogram: column(|table| table.histogram),
                 start: column(|table| table.start),
             };
-            batches.extend(builder.finish(&columns));
+            tables.extend(builder.finish(columns, &mut keys));
         }
-        Ok(batches)
+        let (times, values) = (ScalarBuffer::from(rows.times), ScalarBuffer::from(rows.values));
+        Ok(tables.into_iter().map(|table| table.batch(&times, &values)).collect())
     }
 }
 
-/// Puts occurrences together by table, in the order in which tables and occurrences come; returns where each table ends.
-fn group_by_table(occurrences: &mut Vec<Occurrence<'_>>) -> Vec<usize> {
-    let mut positions = HashMap::new();
+/// The keys of occurrences, for their rows to take.
+fn keys_of(occurrences: &[Occurrence<'_>]) -> Vec<Option<SeriesKey>> {
+    /// As many keys as the first cache of a processor holds well.
+    const AT_A_TIME: usize = 64;
+    let mut keys = Vec::with_capacity(occurrences.len());
+    for occurrences in occurrences.chunks(AT_A_TIME) {
+        // To count a key up waits for its memory, one key after the other. To look at it does not, so that the memory of
+        // all of them is on its way at a time.
+        let keys_here = occurrences.iter().map(|one| one.series.key.as_bytes());
+        let looked_at = keys_here.map(|key| key.first().copied().unwrap_or(0) | key.last().copied().unwrap_or(0));
+        std::hint::black_box(looked_at.fold(0, |all, one| all | one));
+        keys.extend(occurrences.iter().map(|one| Some(one.series.key.clone())));
+    }
+    keys
+}
+
+/// The tables of a request by number, in the order in which they come.
+#[derive(Default)]
+struct TableNumbers {
+    positions: HashMap<TableId, usize>,
+    ids: Vec<TableId>,
+    /// Per table the one that followed it last: senders go through the metrics of a target in one order, target by target.
+    followers: Vec<usize>,
+    last: usize,
+}
+
+impl TableNumbers {
+    fn number(&mut self, id: TableId) -> usize {
+        let guess = self.followers.get(self.last).copied().unwrap_or(0);
+        if self.ids.get(guess) == Some(&id) {
+            self.last = guess;
+            return guess;
+        }
+        let number = *self.positions.entry(id).or_insert(self.ids.len());
+        if number == self.ids.len() {
+            self.ids.push(id);
+            self.followers.push(number);
+        }
+        if let Some(follower) = self.followers.get_mut(self.last) {
+            *follower = number;
+        }
+        self.last = number;
+        number
+    }
+}
+
+/// The places of occurrences by table, in the order in which tables and occurrences come, and where each table ends.
+fn group_by_table(occurrences: &[Occurrence<'_>]) -> (Vec<u32>, Vec<usize>) {
+    let mut numbers = TableNumbers::default();
     let mut counts: Vec<usize> = Vec::new();
-    let mut last = None;
-    let tables: Vec<u32> = occurrences
-        .iter()
-        .map(|occurrence| {
-            let id = occurrence.series.table.id;
-            let table = match last {
-                Some((last_id, table)) if last_id == id => table,
-                _ => *positions.entry(id).or_insert_with(|| {
-                    counts.push(0);
-                    counts.len() - 1
-                }),
-            };
-            last = Some((id, table));
-            counts[table] += 1;
-            table as u32
-        })
-        .collect();
+    let number = |occurrence: &Occurrence<'_>| {
+        let table = numbers.number(occurrence.series.table.id);
+        if table == counts.len() {
+            counts.push(0);
+        }
+        counts[table] += 1;
+        table as u32
+    };
+    let tables: Vec<u32> = occurrences.iter().map(number).collect();
     let mut ends = counts;
     let mut end = 0;
     for table_end in &mut ends {
         end += *table_end;
         *table_end = end;
     }
-    if !tables.is_sorted() {
-        // The number of each table becomes the place of its next occurrence.
-        let mut next: Vec<usize> = std::iter::once(0).chain(ends.iter().copied()).collect();
-        let mut grouped: Vec<Option<Occurrence<'_>>> = Vec::new();
-        grouped.resize_with(occurrences.len(), || None);
-        for (occurrence, table) in occurrences.drain(..).zip(tables) {
-            let place = &mut next[table as usize];
-            grouped[*place] = Some(occurrence);
-            *place += 1;
-        }
-        occurrences.extend(grouped.into_iter().flatten());
+    // The number of each table becomes the place of its next occurrence.
+    let mut next: Vec<usize> = std::iter::once(0).chain(ends.iter().copied()).collect();
+    let mut places = vec![0; occurrences.len()];
+    for (occurrence, table) in (0..).zip(tables) {
+        let place = &mut next[table as usize];
+        places[*place] = occurrence;
+        *place += 1;
     }
-    ends
+    (places, ends)
 }
 
 /// Whether a series may stand twice: two hashes are equal. `seen` is memory to work with.
-fn has_duplicates(of_table: &[Occurrence<'_>], seen: &mut HashTable<u64>) -> bool {
+fn has_duplicates(hashes: impl ExactSizeIterator<Item = u64>, seen: &mut Vec<u64>) -> bool {
+    const FREE: u64 = 0;
+    // At most half full, so that a place is found soon.
+    let places = (2 * hashes.len()).next_power_of_two();
     seen.clear();
-    seen.reserve(of_table.len(), |&hash| hash);
-    of_table.iter().any(|occurrence| {
-        let hash = occurrence.series.key_hash;
-        let is_known = seen.find(hash, |&other| other == hash).is_some();
-        if !is_known {
-            seen.insert_unique(hash, hash, |&hash| hash);
+    seen.resize(places, FREE);
+    let mut hashes = hashes.map(|hash| hash.max(FREE + 1));
+    hashes.any(|hash| {
+        let mut place = hash as usize & (places - 1);
+        while seen[place] != FREE && seen[place] != hash {
+            place = (place + 1) & (places - 1);
         }
-        is_known
+        std::mem::replace(&mut seen[place], hash) == hash
     })
 }
 
@@ -234,32 +273,40 @@ fn is_same_series(a: &CachedSeries, b: &CachedSeries) -> bool {
     std::ptr::eq(a, b) || (a.key_hash == b.key_hash && a.key == b.key)
 }
 
-struct TableBuilder<'r> {
-    source: BatchSource<'r>,
-    series: Vec<SeriesRows>,
+/// The rows of all tables of a request, table after table: two pieces of memory instead of two of each table.
+struct Rows {
     times: Vec<i64>,
     values: Vec<f64>,
-    /// Rows that are histograms, and the histograms; empty in nearly every table.
+}
+
+impl Rows {
+    fn with_capacity(rows: usize) -> Self {
+        Self { times: Vec::with_capacity(rows), values: Vec::with_capacity(rows) }
+    }
+}
+
+struct TableBuilder<'r, 'b> {
+    source: BatchSource<'r>,
+    rows: &'b mut Rows,
+    /// Where the rows of the table start.
+    first_row: usize,
+    /// The place of an occurrence of each series with rows, and where its rows end, counted from the first of the table.
+    series: Vec<(u32, u32)>,
+    /// Rows of the table that are histograms, and the histograms; empty in nearly every table.
     histograms: Vec<(usize, &'r [u8])>,
-    /// Rows that have a start time, and these.
+    /// Rows of the table that have a start time, and these.
     starts: Vec<(usize, i64)>,
 }
 
-impl<'r> TableBuilder<'r> {
-    fn new(source: BatchSource<'r>, of_table: &[Occurrence<'_>]) -> Self {
-        let rows = of_table.iter().map(|occurrence| {
-            let series = &source.request.series[occurrence.index as usize];
-            series.samples.len() + series.histograms.len()
-        });
-        let rows = rows.sum();
-        Self {
-            source,
-            series: Vec::with_capacity(of_table.len()),
-            times: Vec::with_capacity(rows),
-            values: Vec::with_capacity(rows),
-            histograms: Vec::new(),
-            starts: Vec::new(),
-        }
+impl<'r, 'b> TableBuilder<'r, 'b> {
+    fn new(source: BatchSource<'r>, rows: &'b mut Rows, series_count: usize) -> Self {
+        let first_row = rows.times.len();
+        let series = Vec::with_capacity(series_count);
+        Self { source, rows, first_row, series, histograms: Vec::new(), starts: Vec::new() }
+    }
+
+    fn row_count(&self) -> usize {
+        self.rows.times.len() - self.first_row
     }
 
     fn push(
@@ -278,8 +325,8 @@ impl<'r> TableBuilder<'r> {
             match time {
                 Ok(time_ns) => {
                     self.push_start(sample.start_ms, table);
-                    self.times.push(time_ns);
-                    self.values.push(sample.value);
+                    self.rows.times.push(time_ns);
+                    self.rows.values.push(sample.value);
                 }
                 Err(reason) => {
                     let counts = Counts { samples: 1, ..Counts::default() };
@@ -322,9 +369,9 @@ impl<'r> TableBuilder<'r> {
         match time {
             Ok(time_ns) => {
                 self.push_start(sample.start_ms, table);
-                self.histograms.push((self.times.len(), sample.message));
-                self.times.push(time_ns);
-                self.values.push(0.0);
+                self.histograms.push((self.row_count(), sample.message));
+                self.rows.times.push(time_ns);
+                self.rows.values.push(0.0);
             }
             Err(reason) => rejections.add(reason, counts, || {
                 source.of_series(refused(source.bounds, reason, sample.time_ms, "histogram` of type binary"), series)
@@ -341,23 +388,48 @@ impl<'r> TableBuilder<'r> {
             && table.start.is_some()
             && let Some(start_ns) = start_ms.checked_mul(1_000_000)
         {
-            self.starts.push((self.times.len(), start_ns));
+            self.starts.push((self.row_count(), start_ns));
         }
     }
 
-    fn finish(self, table: &MetricTable) -> Option<SeriesBatch> {
-        let rows = self.times.len();
-        if rows == 0 {
+    /// What the batch of the table is made of, if it has rows; its series take their keys.
+    fn finish(self, table: MetricTable, keys: &mut [Option<SeriesKey>]) -> Option<FinishedTable<'r>> {
+        let rows = self.first_row..self.rows.times.len();
+        if rows.is_empty() {
             return None;
         }
-        let mut fields: Vec<(_, ArrayRef)> = Vec::with_capacity(2);
+        let starts = std::iter::once(0).chain(self.series.iter().map(|(_, end)| *end));
+        let series = starts.zip(&self.series).map(|(start, &(place, end))| {
+            let key = keys[place as usize].take().expect("an occurrence belongs to one table");
+            SeriesRows { key, rows: start..end }
+        });
+        let series = series.collect();
+        Some(FinishedTable { table, series, rows, histograms: self.histograms, starts: self.starts })
+    }
+}
+
+/// A table whose rows are known.
+struct FinishedTable<'r> {
+    table: MetricTable,
+    series: Vec<SeriesRows>,
+    rows: Range<usize>,
+    histograms: Vec<(usize, &'r [u8])>,
+    starts: Vec<(usize, i64)>,
+}
+
+impl FinishedTable<'_> {
+    /// The batch, whose rows stand in the times and values of all tables.
+    fn batch(self, times: &ScalarBuffer<i64>, values: &ScalarBuffer<f64>) -> SeriesBatch {
+        let Self { table, series, .. } = self;
+        let (first, rows) = (self.rows.start, self.rows.len());
+        let mut fields: Vec<(_, ArrayRef)> = Vec::with_capacity(1);
         let is_sample = (!self.histograms.is_empty()).then(|| {
             let mut is_sample = vec![true; rows];
             self.histograms.iter().for_each(|(row, _)| is_sample[*row] = false);
             NullBuffer::new(BooleanBuffer::from(is_sample))
         });
         if let Some(value) = table.value.filter(|_| self.histograms.len() < rows) {
-            fields.push((value, Arc::new(Float64Array::new(ScalarBuffer::from(self.values), is_sample))));
+            fields.push((value, Arc::new(Float64Array::new(values.slice(first, rows), is_sample))));
         }
         if let Some(histogram) = table.histogram.filter(|_| !self.histograms.is_empty()) {
             let mut messages = vec![None; rows];
@@ -369,7 +441,7 @@ impl<'r> TableBuilder<'r> {
             self.starts.iter().for_each(|(row, start_ns)| starts[*row] = Some(*start_ns));
             fields.push((start, Arc::new(Int64Array::from(starts))));
         }
-        Some(SeriesBatch { table: table.id, series: self.series, times: ScalarBuffer::from(self.times), fields })
+        SeriesBatch { table: table.id, series, times: times.slice(first, rows), fields }
     }
 }
 

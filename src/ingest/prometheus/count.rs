@@ -1,9 +1,9 @@
-//! The first walk over a message: counts its elements and stops at the first limit.
+//! The first walk over a message of version 2: counts its elements and stops at the first limit.
 //!
 //! Two wire bytes can stand for one element, so byte limits alone do not bound memory. After this walk the decode pass
 //! allocates each list once, at its exact length.
 
-use super::version::Version;
+use super::decode_v2::{REQUEST_SYMBOLS, REQUEST_TIMESERIES, SERIES_EXEMPLARS, SERIES_HISTOGRAMS, SERIES_SAMPLES};
 use super::wire::Reader;
 use super::{DecodeError, Limits};
 
@@ -15,18 +15,16 @@ pub(super) struct ElementCounts {
     pub(super) samples: usize,
     pub(super) histograms: usize,
     pub(super) exemplars: usize,
-    pub(super) metadata: usize,
 }
 
 /// Counts the elements of a message within its limits.
-pub(super) fn count(message: &[u8], version: Version, limits: &Limits) -> Result<ElementCounts, DecodeError> {
-    let numbers = version.field_numbers();
+pub(super) fn count(message: &[u8], limits: &Limits) -> Result<ElementCounts, DecodeError> {
     let mut counts = ElementCounts::default();
     let mut request = Reader::new(message);
     loop {
         let offset = request.position();
         let Some((number, value)) = request.next_field()? else { break };
-        if number == numbers.series {
+        if number == REQUEST_TIMESERIES {
             counts.series += 1;
             DecodeError::check("time series", counts.series, limits.series_max)?;
             let mut series = Reader::new(value.bytes(offset)?);
@@ -38,17 +36,14 @@ pub(super) fn count(message: &[u8], version: Version, limits: &Limits) -> Result
                         None => break,
                     },
                 };
-                counts.samples += usize::from(number == numbers.samples);
-                counts.exemplars += usize::from(number == numbers.exemplars);
-                counts.histograms += usize::from(number == numbers.histograms);
+                counts.samples += usize::from(number == SERIES_SAMPLES);
+                counts.exemplars += usize::from(number == SERIES_EXEMPLARS);
+                counts.histograms += usize::from(number == SERIES_HISTOGRAMS);
             }
             DecodeError::check("samples", counts.samples, limits.samples_max)?;
             DecodeError::check("histograms", counts.histograms, limits.histograms_max)?;
             DecodeError::check("exemplars", counts.exemplars, limits.exemplars_max)?;
-        } else if Some(number) == numbers.metadata {
-            counts.metadata += 1;
-            DecodeError::check("metadata entries", counts.metadata, limits.metadata_max)?;
-        } else if Some(number) == numbers.symbols {
+        } else if number == REQUEST_SYMBOLS {
             counts.symbols += 1;
             DecodeError::check("symbols", counts.symbols, limits.symbols_max)?;
         }

@@ -1,15 +1,18 @@
-//! The second walk over a message: lists what is in it as slices of the message.
+//! The walk over a message: lists what is in it as slices of the message.
 //!
 //! Invariant: nothing here allocates per series or per sample; labels stay raw bytes, which is what the series cache of
 //! the writer looks up. Everything but the inside of labels, exemplar labels and histogram buckets is checked here. The
-//! parts of version 2 are in `decode_v2`.
+//! parts of version 2, whose elements are counted before, are in `decode_v2`.
+//!
+//! Version 1 is walked once: each element is checked against its limit before it is listed, so that a list is never longer
+//! than twice its limit, and labels that the caller knows are not walked at all.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::count::count;
+use super::count::{ElementCounts, count};
 use super::decode_v2;
-use super::request::{Exemplar, HistogramSample, Metadata, Sample, Series, WriteRequest};
+use super::request::{Exemplar, HistogramSample, ListMemory, Metadata, Sample, Series, WriteRequest};
 use super::version::Version;
 use super::wire::Reader;
 use super::{DecodeError, Limits};
@@ -23,48 +26,113 @@ const SERIES_SAMPLES: u32 = 2;
 const SERIES_EXEMPLARS: u32 = 3;
 const SERIES_HISTOGRAMS: u32 = 4;
 
+/// Fewer bytes than nearly every series takes.
+const SERIES_BYTES_EXPECTED: usize = 64;
+/// Series that are made room for at first.
+const SERIES_RESERVED: usize = 4096;
+
+/// What the caller knows of the series of a message of version 1.
+pub(super) trait KnownLabels {
+    /// How many bytes at the beginning of a series are label fields that are known to be well-formed. Others may follow.
+    fn known_bytes(&mut self, series: &[u8]) -> usize;
+
+    /// Takes note of the labels of a series of which nothing was known.
+    fn note(&mut self, labels: &[u8]);
+}
+
+/// Nothing is known.
+struct NothingKnown;
+
+impl KnownLabels for NothingKnown {
+    fn known_bytes(&mut self, _series: &[u8]) -> usize {
+        0
+    }
+
+    fn note(&mut self, _labels: &[u8]) {}
+}
+
 /// Decodes the message of a version.
 ///
 /// # Errors
 /// `TooLarge` when an element count is over its limit, `Protobuf` when the message is not well-formed, `Symbols` when
 /// version 2 has no sound table of symbols.
 pub fn decode<'a>(message: &'a [u8], version: Version, limits: &Limits) -> Result<WriteRequest<'a>, DecodeError> {
+    decode_with(message, version, limits, &mut NothingKnown, ListMemory::default())
+}
+
+/// As [`decode`], with what is known of the labels, into the memory of a request before.
+pub(super) fn decode_with<'a>(
+    message: &'a [u8],
+    version: Version,
+    limits: &Limits,
+    known: &mut impl KnownLabels,
+    memory: ListMemory,
+) -> Result<WriteRequest<'a>, DecodeError> {
     // Positions are u32; a caller may have raised the limit beyond them.
     DecodeError::check("decompressed bytes", message.len(), limits.decoded_bytes_max.min(u32::MAX as usize))?;
-    let counts = count(message, version, limits)?;
+    let counts = match version {
+        Version::V1 => {
+            let expected = SERIES_RESERVED.min(message.len() / SERIES_BYTES_EXPECTED);
+            ElementCounts { series: expected, samples: expected, ..ElementCounts::default() }
+        }
+        Version::V2 => count(message, limits)?,
+    };
     let mut request = WriteRequest {
         version,
         symbols: Vec::with_capacity(counts.symbols),
-        series: Vec::with_capacity(counts.series),
-        samples: Vec::with_capacity(counts.samples),
+        series: memory.series,
+        samples: memory.samples,
         histograms: Vec::with_capacity(counts.histograms),
         exemplars: Vec::with_capacity(counts.exemplars),
-        metadata: Vec::with_capacity(counts.metadata),
+        metadata: Vec::new(),
     };
+    request.series.reserve(counts.series);
+    request.samples.reserve(counts.samples);
     match version {
-        Version::V1 => decode_v1(message, &mut request)?,
+        Version::V1 => decode_v1(message, limits, known, &mut request)?,
         Version::V2 => decode_v2::decode(message, &mut request)?,
     }
     Ok(request)
 }
 
-fn decode_v1<'a>(message: &'a [u8], request: &mut WriteRequest<'a>) -> Result<(), DecodeError> {
+fn decode_v1<'a>(
+    message: &'a [u8],
+    limits: &Limits,
+    known: &mut impl KnownLabels,
+    request: &mut WriteRequest<'a>,
+) -> Result<(), DecodeError> {
     let mut reader = Reader::new(message);
     loop {
         let offset = reader.position();
         let Some((number, value)) = reader.next_field()? else { return Ok(()) };
         match number {
-            REQUEST_TIMESERIES => push_series(value.bytes(offset)?, request)?,
-            REQUEST_METADATA => request.metadata.push(decode_metadata(value.bytes(offset)?)?),
+            REQUEST_TIMESERIES => {
+                DecodeError::check("time series", request.series.len() + 1, limits.series_max)?;
+                push_series(value.bytes(offset)?, limits, known, request)?;
+            }
+            REQUEST_METADATA => {
+                DecodeError::check("metadata entries", request.metadata.len() + 1, limits.metadata_max)?;
+                request.metadata.push(decode_metadata(value.bytes(offset)?)?);
+            }
             _ => {}
         }
     }
 }
 
-fn push_series<'a>(message: &'a [u8], request: &mut WriteRequest<'a>) -> Result<(), DecodeError> {
+fn push_series<'a>(
+    message: &'a [u8],
+    limits: &Limits,
+    known: &mut impl KnownLabels,
+    request: &mut WriteRequest<'a>,
+) -> Result<(), DecodeError> {
     let first = Places::of(request);
     let mut labels = RawFields::default();
     let mut reader = Reader::new(message);
+    let known_bytes = known.known_bytes(message);
+    if known_bytes > 0 {
+        labels.push(message, 0..known_bytes);
+        reader.go_to(known_bytes);
+    }
     loop {
         let offset = reader.position();
         match reader.next_short() {
@@ -73,10 +141,10 @@ fn push_series<'a>(message: &'a [u8], request: &mut WriteRequest<'a>) -> Result<
                 continue;
             }
             Some((SERIES_SAMPLES, sample)) => {
-                request.samples.push(decode_sample(sample)?);
+                push_sample(sample, limits, request)?;
                 continue;
             }
-            Some(_) => reader.go_back(offset),
+            Some(_) => reader.go_to(offset),
             None => {}
         }
         let Some((number, value)) = reader.next_field()? else { break };
@@ -85,14 +153,30 @@ fn push_series<'a>(message: &'a [u8], request: &mut WriteRequest<'a>) -> Result<
                 value.bytes(offset)?;
                 labels.push(message, offset..reader.position());
             }
-            SERIES_SAMPLES => request.samples.push(decode_sample(value.bytes(offset)?)?),
-            SERIES_EXEMPLARS => request.exemplars.push(decode_exemplar(value.bytes(offset)?)?),
-            SERIES_HISTOGRAMS => request.histograms.push(decode_histogram(value.bytes(offset)?)?),
+            SERIES_SAMPLES => push_sample(value.bytes(offset)?, limits, request)?,
+            SERIES_EXEMPLARS => {
+                DecodeError::check("exemplars", request.exemplars.len() + 1, limits.exemplars_max)?;
+                request.exemplars.push(decode_exemplar(value.bytes(offset)?)?);
+            }
+            SERIES_HISTOGRAMS => {
+                DecodeError::check("histograms", request.histograms.len() + 1, limits.histograms_max)?;
+                request.histograms.push(decode_histogram(value.bytes(offset)?)?);
+            }
             _ => {}
         }
     }
-    let series = first.series(request, labels.finish(message));
-    request.series.push(series);
+    let labels = labels.finish(message);
+    if known_bytes == 0 {
+        known.note(&labels);
+    }
+    request.series.push(first.series(request, labels));
+    Ok(())
+}
+
+#[inline]
+fn push_sample(message: &[u8], limits: &Limits, request: &mut WriteRequest<'_>) -> Result<(), DecodeError> {
+    DecodeError::check("samples", request.samples.len() + 1, limits.samples_max)?;
+    request.samples.push(decode_sample(message)?);
     Ok(())
 }
 

@@ -11,13 +11,13 @@ use super::request::{Exemplar, SeriesMetadata, WriteRequest};
 use super::wire::{Reader, Value};
 
 /// Fields of `Request`.
-const REQUEST_SYMBOLS: u32 = 4;
-const REQUEST_TIMESERIES: u32 = 5;
+pub(super) const REQUEST_SYMBOLS: u32 = 4;
+pub(super) const REQUEST_TIMESERIES: u32 = 5;
 /// Fields of `TimeSeries`.
 const SERIES_LABELS_REFS: u32 = 1;
-const SERIES_SAMPLES: u32 = 2;
-const SERIES_HISTOGRAMS: u32 = 3;
-const SERIES_EXEMPLARS: u32 = 4;
+pub(super) const SERIES_SAMPLES: u32 = 2;
+pub(super) const SERIES_HISTOGRAMS: u32 = 3;
+pub(super) const SERIES_EXEMPLARS: u32 = 4;
 const SERIES_METADATA: u32 = 5;
 /// Of drafts of the protocol: when the counter began, for all samples of the series. Senders still write it.
 const SERIES_CREATED_TIMESTAMP: u32 = 6;
@@ -52,7 +52,7 @@ fn push_series<'a>(message: &'a [u8], request: &mut WriteRequest<'a>) -> Result<
                 request.samples.push(decode_sample(sample)?);
                 continue;
             }
-            Some(_) => reader.go_back(offset),
+            Some(_) => reader.go_to(offset),
             None => {}
         }
         let Some((number, value)) = reader.next_field()? else { break };

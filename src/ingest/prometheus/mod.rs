@@ -1,7 +1,7 @@
 //! Prometheus remote write 1.0 and 2.0: from the request body to one atomic commit.
 //!
-//! Steps: [`snappy`](decompress) checks the declared length and unpacks the block; a count pass walks the protobuf once
-//! and checks every element count before anything is allocated; the decode pass lists series, samples, histograms,
+//! Steps: [`snappy`](decompress) checks the declared length and unpacks the block; the decode pass, in version 2 behind one
+//! that counts, checks every element count before more is allocated, and lists series, samples, histograms,
 //! exemplars and metadata as slices of the message, with no message tree; [`RemoteWriter`] finds each series by its raw
 //! label bytes, creates what tables and tags are missing, and writes one batch per table in one commit. The two versions
 //! differ in how labels and metadata stand in the message; from [`WriteRequest`] on there is one way.

@@ -144,3 +144,26 @@ impl<'a> WriteRequest<'a> {
         self.symbols.get(reference as usize).copied()
     }
 }
+
+/// The memory of the long lists of a request, for another one.
+#[derive(Debug, Default)]
+pub(super) struct ListMemory {
+    pub(super) series: Vec<Series<'static>>,
+    pub(super) samples: Vec<Sample>,
+}
+
+impl ListMemory {
+    /// What a request leaves.
+    pub(super) fn of(request: WriteRequest<'_>) -> Self {
+        let WriteRequest { mut series, mut samples, .. } = request;
+        series.clear();
+        samples.clear();
+        // Collected in place: a list without elements is one of any lifetime.
+        Self { series: series.into_iter().map(|_| unreachable!("the list is empty")).collect(), samples }
+    }
+
+    /// Bytes of memory.
+    pub(super) fn byte_len(&self) -> usize {
+        self.series.capacity() * size_of::<Series<'_>>() + self.samples.capacity() * size_of::<Sample>()
+    }
+}

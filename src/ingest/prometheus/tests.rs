@@ -190,11 +190,11 @@ fn element_bombs_stop_at_the_limit() {
     assert_eq!(refused(&[0x0a, 0x00]), too_large("time series", 50_001, 50_000));
     assert_eq!(refused(&[0x1a, 0x00]), too_large("metadata entries", 50_001, 50_000));
     let empty_samples = Message::default().bytes(1, [0x12, 0x00].repeat(600_000));
-    assert_eq!(decode(&empty_samples.0, Version::V1, &limits).unwrap_err(), too_large("samples", 600_000, 500_000));
+    assert_eq!(decode(&empty_samples.0, Version::V1, &limits).unwrap_err(), too_large("samples", 500_001, 500_000));
     let empty_histograms = Message::default().bytes(1, [0x22, 0x00].repeat(60_000));
-    assert_eq!(decode(&empty_histograms.0, Version::V1, &limits).unwrap_err(), too_large("histograms", 60_000, 50_000));
+    assert_eq!(decode(&empty_histograms.0, Version::V1, &limits).unwrap_err(), too_large("histograms", 50_001, 50_000));
     let empty_exemplars = Message::default().bytes(1, [0x1a, 0x00].repeat(60_000));
-    assert_eq!(decode(&empty_exemplars.0, Version::V1, &limits).unwrap_err(), too_large("exemplars", 60_000, 50_000));
+    assert_eq!(decode(&empty_exemplars.0, Version::V1, &limits).unwrap_err(), too_large("exemplars", 50_001, 50_000));
     let empty_labels = Message::default().bytes(1, [0x0a, 0x00].repeat(1 << 20));
     let request = decode(&empty_labels.0, Version::V1, &limits).unwrap();
     assert_eq!(labels_of(&request.series[0]).unwrap_err(), RejectReason::TooManyLabels);

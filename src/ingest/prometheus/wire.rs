@@ -93,10 +93,10 @@ impl<'a> Reader<'a> {
         Ok(Some((number, value)))
     }
 
-    /// Goes back to a position that [`Reader::position`] gave.
+    /// Goes to a position within the message, where a field begins or the message ends.
     #[inline]
-    pub(super) fn go_back(&mut self, position: usize) {
-        self.position = position;
+    pub(super) fn go_to(&mut self, position: usize) {
+        self.position = position.min(self.bytes.len());
     }
 
     /// The next field when it is a nested message or text with a key and a length of one byte each, as nearly all fields of

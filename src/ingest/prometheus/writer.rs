@@ -15,20 +15,22 @@ use parking_lot::{Mutex, RwLock};
 
 use super::admission::AddedSeries;
 use super::batches::{BatchSource, Occurrence, SeriesHandle, TimeBounds};
+use super::decode::decode_with;
 use super::metadata_memory::MetadataMemory;
 use super::names::{EXEMPLAR_TABLE, HISTOGRAM_COLUMN, METADATA_TABLE, START_COLUMN, VALUE_COLUMN};
 use super::plan::{Plan, Planner};
 use super::rejection::{Counts, Description, RejectReason, Rejections};
-use super::series_cache::{CachedSeries, MetricTable, SeriesCache};
+use super::request::ListMemory;
+use super::series_cache::{CachedSeries, Guess, KnownPlaces, MetricTable, SeriesCache};
 use super::side_tables::{exemplar_batch, exemplar_need, metadata_batch, metadata_need};
-use super::{DecodeError, Labels, Limits, Series, Version, WriteRequest, decode, decompress, tag_name};
+use super::{DecodeError, Labels, Limits, Series, Version, WriteRequest, decompress, tag_name};
 use crate::ingest::Store;
 use crate::ingest::quota::{IngestQuota, RateExceeded, SampleReservation};
 use crate::ingest::tables::{TableMaker, TableNeed};
 
-/// Buffers for decompressed bodies that are kept for the next request are at most this large and this many.
-const KEPT_BUFFER_BYTES_MAX: usize = 4 << 20;
-const KEPT_BUFFERS_MAX: usize = 16;
+/// Memory of requests that is kept for later ones is at most this large and this often there.
+const KEPT_MEMORY_BYTES_MAX: usize = 4 << 20;
+const KEPT_MEMORIES_MAX: usize = 16;
 
 /// How often a request starts again because one of its tables was dropped under it.
 const ATTEMPTS_MAX: usize = 4;
@@ -58,6 +60,15 @@ pub enum WriteError {
     Store(#[from] lynxstore_storage::Error),
 }
 
+/// Memory that a request works with.
+#[derive(Debug, Default)]
+struct RequestMemory {
+    /// The decompressed body.
+    message: Vec<u8>,
+    lists: ListMemory,
+    places: KnownPlaces,
+}
+
 /// Writes remote-write requests into a store.
 #[derive(Debug)]
 pub struct RemoteWriter<S> {
@@ -70,7 +81,7 @@ pub struct RemoteWriter<S> {
     /// Changes of tables that the cache knows of.
     seen_changes: AtomicU64,
     tables: TableMaker,
-    buffers: Mutex<Vec<Vec<u8>>>,
+    memory: Mutex<Vec<RequestMemory>>,
 }
 
 impl<S: Store> RemoteWriter<S> {
@@ -85,7 +96,7 @@ impl<S: Store> RemoteWriter<S> {
             metadata: MetadataMemory::default(),
             seen_changes: AtomicU64::new(0),
             tables: TableMaker::default(),
-            buffers: Mutex::default(),
+            memory: Mutex::default(),
         }
     }
 
@@ -111,12 +122,12 @@ impl<S: Store> RemoteWriter<S> {
     /// # Errors
     /// `Decode` when the body is refused, `Store` when the engine fails; in both cases nothing was written.
     pub fn write(&self, body: &[u8], version: Version, arrival_ns: i64) -> Result<WriteOutcome, WriteError> {
-        let mut buffer = self.buffers.lock().pop().unwrap_or_default();
-        let result = self.write_with(body, version, arrival_ns, &mut buffer);
-        if buffer.capacity() <= KEPT_BUFFER_BYTES_MAX {
-            let mut buffers = self.buffers.lock();
-            if buffers.len() < KEPT_BUFFERS_MAX {
-                buffers.push(buffer);
+        let mut memory = self.memory.lock().pop().unwrap_or_default();
+        let result = self.write_with(body, version, arrival_ns, &mut memory);
+        if memory.message.capacity() + memory.lists.byte_len() <= KEPT_MEMORY_BYTES_MAX {
+            let mut kept = self.memory.lock();
+            if kept.len() < KEPT_MEMORIES_MAX {
+                kept.push(memory);
             }
         }
         result
@@ -127,28 +138,43 @@ impl<S: Store> RemoteWriter<S> {
         body: &[u8],
         version: Version,
         arrival_ns: i64,
-        buffer: &mut Vec<u8>,
+        memory: &mut RequestMemory,
     ) -> Result<WriteOutcome, WriteError> {
-        let message = decompress(body, &self.limits, buffer)?;
-        let request = decode(message, version, &self.limits)?;
+        let message = decompress(body, &self.limits, &mut memory.message)?;
+        let lists = std::mem::take(&mut memory.lists);
+        let places = &mut memory.places;
+        let request = {
+            let cache = self.cache.read();
+            decode_with(message, version, &self.limits, &mut cache.known_labels(places), lists)?
+        };
         let samples = (request.samples.len() + request.histograms.len()) as u64;
         let reserve = |quota: &Arc<IngestQuota>| quota.reserve_samples(samples, Instant::now());
         // Given back by whatever ends the request before it is written.
-        let mut reserved = self.quota.as_ref().map(reserve).transpose()?;
+        let reserved = self.quota.as_ref().map(reserve).transpose()?;
+        let mut outcome = self.commit_again(&request, &memory.places, arrival_ns, reserved)?;
+        outcome.decoded_bytes = message.len() as u64;
+        memory.lists = ListMemory::of(request);
+        Ok(outcome)
+    }
+
+    /// Commits a request, again when one of its tables was dropped under it.
+    fn commit_again(
+        &self,
+        request: &WriteRequest<'_>,
+        places: &KnownPlaces,
+        arrival_ns: i64,
+        mut reserved: Option<SampleReservation>,
+    ) -> Result<WriteOutcome, WriteError> {
         let mut attempt = 1;
         loop {
-            match self.commit(&request, arrival_ns, &mut reserved) {
+            match self.commit(request, places, arrival_ns, &mut reserved) {
                 // A table that the cache or this request relied on was dropped: look again, create it again.
                 Err(WriteError::Store(lynxstore_storage::Error::TableNotFound { .. })) if attempt < ATTEMPTS_MAX => {
                     self.cache.write().clear();
                     self.metadata.clear();
                     attempt += 1;
                 }
-                Ok(mut outcome) => {
-                    outcome.decoded_bytes = message.len() as u64;
-                    return Ok(outcome);
-                }
-                Err(error) => return Err(error),
+                result => return result,
             }
         }
     }
@@ -156,6 +182,7 @@ impl<S: Store> RemoteWriter<S> {
     fn commit(
         &self,
         request: &WriteRequest<'_>,
+        places: &KnownPlaces,
         arrival_ns: i64,
         reserved: &mut Option<SampleReservation>,
     ) -> Result<WriteOutcome, WriteError> {
@@ -163,10 +190,10 @@ impl<S: Store> RemoteWriter<S> {
         let bounds = TimeBounds::new(arrival_ns, &self.limits);
         let source = BatchSource { request, bounds, limits: &self.limits };
         let cache = self.cache.read();
-        let plan = self.plan(&cache, request, bounds, arrival_ns)?;
+        let plan = self.plan(&cache, request, places, bounds, arrival_ns)?;
         if plan.is_plain() {
             let Plan { occurrences, mut outcome, .. } = plan;
-            let batches = source.batches(occurrences, &mut outcome.written, &mut outcome.rejected)?;
+            let batches = source.batches(&occurrences, &mut outcome.written, &mut outcome.rejected)?;
             drop(cache);
             self.write_batches(batches, reserved)?;
             return Ok(outcome);
@@ -223,7 +250,7 @@ impl<S: Store> RemoteWriter<S> {
             plan.noted.iter().map(|&(position, hash)| (plan.occurrences[position].series.share(), hash)).collect();
         let Plan { occurrences, exemplars, metadata, described, mut outcome, .. } = plan;
         let WriteOutcome { written, rejected, .. } = &mut outcome;
-        let mut batches = source.batches(occurrences, written, rejected)?;
+        let mut batches = source.batches(&occurrences, written, rejected)?;
         if let Some(schema) = schemas.get(EXEMPLAR_TABLE).filter(|_| !exemplars.is_empty()) {
             let counts = Counts { exemplars: exemplars.len() as u64, ..Counts::default() };
             match exemplar_batch(schema, exemplars) {
@@ -266,6 +293,7 @@ impl<S: Store> RemoteWriter<S> {
         &'r self,
         cache: &'c SeriesCache,
         request: &'r WriteRequest<'r>,
+        places: &KnownPlaces,
         bounds: TimeBounds,
         arrival_ns: i64,
     ) -> Result<Plan<'r, 'c>, DecodeError> {
@@ -274,19 +302,19 @@ impl<S: Store> RemoteWriter<S> {
         let mut plan = Plan { occurrences: Vec::with_capacity(request.series.len()), ..Plan::default() };
         let mut unknown = Vec::new();
         let mut scratch = Vec::new();
-        // Hashing walks the message, looking up walks the cache: apart, the processor fetches several entries at a time.
-        let label_hashes: Vec<u64> = match request.version {
-            Version::V1 => request.series.iter().map(|series| cache.hash(&series.labels)).collect(),
-            Version::V2 => Vec::new(),
-        };
+        let mut guess = Guess::default();
         for (index, series) in (0_u32..).zip(&request.series) {
-            let found = request.label_bytes(&series.labels, &self.limits, &mut scratch).and_then(|labels| {
+            let mut search = || {
                 let mut is_old = false;
-                let hash = label_hashes.get(index as usize).copied().unwrap_or_else(|| cache.hash(labels));
-                let found = cache.find(hash, labels, &mut is_old)?;
-                is_usable(found, series).then_some((found, is_old))
-            });
-            match found {
+                let labels = request.label_bytes(&series.labels, &self.limits, &mut scratch)?;
+                let found = cache.find(labels, &mut guess, &mut is_old)?;
+                Some((found, is_old))
+            };
+            let found = match cache.at(places, index as usize, &series.labels) {
+                Some(found) => Some((found, false)),
+                None => search(),
+            };
+            match found.filter(|(found, _)| is_usable(found, series)) {
                 Some((found, is_old)) => {
                     if is_old {
                         plan.old.push(plan.occurrences.len());
@@ -327,8 +355,7 @@ impl<S: Store> RemoteWriter<S> {
             let occurrence = &plan.occurrences[position];
             let raw = &request.series[occurrence.index as usize].labels;
             if let Some(labels) = request.label_bytes(raw, &self.limits, &mut scratch) {
-                let hash = cache.hash(labels);
-                cache.insert(hash, labels, occurrence.series.share());
+                cache.insert(labels, occurrence.series.share());
             }
         }
     }
@@ -412,8 +439,7 @@ impl<S: Store> RemoteWriter<S> {
         for AddedSeries { index, series, .. } in added {
             let raw = &request.series[index as usize].labels;
             if let Some(labels) = request.label_bytes(raw, &self.limits, &mut scratch) {
-                let hash = cache.hash(labels);
-                cache.insert(hash, labels, series);
+                cache.insert(labels, series);
             }
         }
     }

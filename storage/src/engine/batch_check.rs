@@ -2,12 +2,10 @@
 //!
 //! Replay runs the same check: what a log of another life brings must not stop the open or reach the memtable.
 
-use std::sync::Arc;
-
 use hashbrown::HashSet;
 
 use crate::error::{Error, Result};
-use crate::memtable::{FoundSeries, SeriesBuffer};
+use crate::memtable::FoundSeries;
 use crate::snapshot::{Version, cast_to};
 use crate::types::{FieldType, SeriesBatch, SeriesKey, TableSchema};
 
@@ -36,7 +34,7 @@ pub(super) fn check_batches(version: &Version, batches: &[SeriesBatch], found: &
             .tables
             .get(&batch.table)
             .ok_or_else(|| Error::TableNotFound { name: format!("with id {}", batch.table) })?;
-        check_series(&table.schema, batch, found, &mut seen)?;
+        check_series(&table.schema, batch, Some(found), &mut seen)?;
         check_fields(&table.schema, batch)?;
     }
     Ok(())
@@ -45,7 +43,7 @@ pub(super) fn check_batches(version: &Version, batches: &[SeriesBatch], found: &
 /// Whether a batch fits its table: groups that cover the rows one after the other, distinct well-formed keys, fields of
 /// the table, each once and of its type and length. Fields that the table has no more are left alone.
 pub(super) fn check_batch(schema: &TableSchema, batch: &SeriesBatch) -> Result<()> {
-    check_series(schema, batch, &[], &mut SeenSeries::default())?;
+    check_series(schema, batch, None, &mut SeenSeries::default())?;
     check_fields(schema, batch)
 }
 
@@ -76,7 +74,8 @@ fn check_fields(schema: &TableSchema, batch: &SeriesBatch) -> Result<()> {
 /// The series of a batch so far. Kept from batch to batch of a commit, which may have hundreds of short ones.
 #[derive(Default)]
 struct SeenSeries<'a> {
-    known: HashSet<*const SeriesBuffer>,
+    /// Numbers of series that the memtable has.
+    known: HashSet<u32>,
     new: HashSet<&'a SeriesKey>,
 }
 
@@ -84,19 +83,32 @@ struct SeenSeries<'a> {
 fn check_series<'a>(
     schema: &TableSchema,
     batch: &'a SeriesBatch,
-    found: &[Option<Arc<SeriesBuffer>>],
+    found: Option<&FoundSeries>,
     seen: &mut SeenSeries<'a>,
 ) -> Result<()> {
     let mut covered = 0;
     seen.known.clear();
     seen.new.clear();
+    // As long as numbers ascend none stands twice, which is how most senders bring them.
+    let (mut highest, mut is_ascending) = (None, true);
     for (index, group) in batch.series.iter().enumerate() {
         if group.rows.start as usize != covered || group.rows.end <= group.rows.start {
             return Err(Error::invalid("each series of a batch needs rows, one series after the other"));
         }
         covered = group.rows.end as usize;
-        let is_first = match found.get(index) {
-            Some(Some(buffer)) => seen.known.insert(Arc::as_ptr(buffer)),
+        let is_first = match found.and_then(|found| found.number(index)) {
+            number @ Some(_) if is_ascending && number > highest => {
+                highest = number;
+                true
+            }
+            Some(number) => {
+                if std::mem::take(&mut is_ascending) {
+                    let before =
+                        found.into_iter().flat_map(|found| (0..index).filter_map(move |before| found.number(before)));
+                    seen.known.extend(before);
+                }
+                seen.known.insert(number)
+            }
             _ if is_key_of(schema, &group.key) => seen.new.insert(&group.key),
             _ => return Err(Error::invalid(format!("a series key does not fit the tags of table '{}'", schema.name))),
         };
@@ -119,6 +131,8 @@ fn is_key_of(schema: &TableSchema, key: &SeriesKey) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use arrow_array::{ArrayRef, Int64Array};
 
     use super::*;

@@ -94,13 +94,13 @@ impl ActiveChunk {
                 bytes += column.append_nulls(missing);
             }
         }
-        bytes += self.mark(seq);
+        bytes += self.mark(self.times.len(), seq);
         self.bytes += bytes;
         bytes
     }
 
     /// Appends the rows of parts of batches, in the order of their commits, column by column: all fields or those given.
-    /// Returns the bytes of memory that they take.
+    /// Returns the bytes of memory that they take. Which commits they came with is for [`ActiveChunk::mark_parts`].
     pub(super) fn append_parts(&mut self, parts: &[BatchPart], fields: Option<&[ColumnId]>) -> usize {
         let before = self.times.len();
         let row_count = parts.iter().map(BatchPart::len).sum();
@@ -109,7 +109,6 @@ impl ActiveChunk {
         let mut known: &[ColumnId] = &[];
         for part in parts {
             part.append_times(&mut self.times);
-            bytes += self.mark(part.batch.seq);
             let ids = part.batch.ids();
             if known != ids {
                 known = ids;
@@ -132,6 +131,19 @@ impl ActiveChunk {
                     None => column.append_nulls(part.len()),
                 };
             }
+        }
+        self.bytes += bytes;
+        self.copied_bytes += bytes;
+        bytes
+    }
+
+    /// Notes the commits of the parts that were appended last; returns the bytes of memory that the notes take.
+    pub(super) fn mark_parts(&mut self, parts: &[BatchPart]) -> usize {
+        let mut start = self.times.len() - parts.iter().map(BatchPart::len).sum::<usize>();
+        let mut bytes = 0;
+        for part in parts {
+            bytes += part.commits().map(|(rows, seq)| self.mark(start + rows, seq)).sum::<usize>();
+            start += part.len();
         }
         self.bytes += bytes;
         self.copied_bytes += bytes;
@@ -167,9 +179,10 @@ impl ActiveChunk {
         }
     }
 
-    /// Notes that the last rows belong to commit `seq`; returns the bytes that the note takes.
-    fn mark(&mut self, seq: CommitSeq) -> usize {
-        let row_end = self.times.len() as u32;
+    /// Notes that the rows behind those of the commit before, up to `row_end`, belong to commit `seq`; returns the bytes
+    /// that the note takes.
+    fn mark(&mut self, row_end: usize, seq: CommitSeq) -> usize {
+        let row_end = row_end as u32;
         if self.last_seq.replace(seq) == Some(seq)
             && let Some(mark) = self.marks.last_mut()
         {

@@ -1,4 +1,5 @@
-//! Rows that are not flushed yet, queryable: a skip list of series, each with append-only column buffers.
+//! Rows that are not flushed yet, queryable: a skip list of series, each with append-only column buffers, and the rows of
+//! short batches that wait to be put there.
 
 mod active_chunk;
 mod chunk;
@@ -10,6 +11,8 @@ mod narrow_column;
 mod series_buffer;
 mod shared_batch;
 mod table;
+mod table_rows;
+mod waiting_rows;
 
 pub(crate) use chunk::{LazyZones, ReadChunk, RowChunk, TimeOrder, validity_of};
 pub(crate) use column_buffer::TypedArray;

@@ -134,7 +134,7 @@ impl SeriesBuffer {
     pub(super) fn append_part(&self, batch: &Arc<SharedBatch>, rows: Range<u32>, times: &[i64]) -> usize {
         let part = BatchPart::new(Arc::clone(batch), rows);
         let mut state = self.state.lock();
-        state.note(times, batch.seq);
+        state.note(times, part.last_seq());
         state.narrow_rows += part.len();
         state.parts.push(part);
         if state.narrow_rows > NARROW_ROWS_MAX {
@@ -188,8 +188,11 @@ impl SeriesBuffer {
         if rows > 0 {
             chunks.push(ReadChunk::Wide(Arc::new(state.active.copy_prefix(rows, fields))));
         }
-        let seen = state.parts.partition_point(|part| part.batch.seq <= visible);
+        let seen = state.parts.partition_point(|part| part.last_seq() <= visible);
         chunks.extend(chunks_of_parts(&state.parts[..seen], Some(fields)).map(ReadChunk::Wide));
+        // The first rows of a part may be of commits that are visible.
+        let cut = state.parts.get(seen).map(|part| part.seen(visible)).filter(|part| part.len() > 0);
+        chunks.extend(chunks_of_parts(cut.as_slice(), Some(fields)).map(ReadChunk::Wide));
     }
 
     /// The integer that a row has in a field, in the order of `i64` (unsigned ones with the top bit flipped).
@@ -301,7 +304,7 @@ impl SeriesState {
     fn keeps_copies(&self, visible: CommitSeq) -> bool {
         let (Some(first), Some(last)) = (self.parts.first(), self.parts.last()) else { return false };
         let rows = self.active.times.len() + self.parts.iter().map(BatchPart::len).sum::<usize>();
-        (rows >= SEALED_COPIES_MIN && last.batch.seq <= visible) || first.batch.account().has_room_for_copies()
+        (rows >= SEALED_COPIES_MIN && last.last_seq() <= visible) || first.batch.account().has_room_for_copies()
     }
 
     /// Copies the rows that stand in batches to the growing chunk.
@@ -329,7 +332,7 @@ impl SeriesState {
 
     fn copy(&mut self, parts: &[BatchPart]) {
         let Some(first) = parts.first() else { return };
-        let bytes = self.active.append_parts(parts, None);
+        let bytes = self.active.append_parts(parts, None) + self.active.mark_parts(parts);
         let account = self.account.get_or_insert_with(|| Arc::clone(first.batch.account()));
         account.add_growing(bytes);
         self.seal_if_full();
@@ -451,6 +454,7 @@ mod tests {
 
     use super::*;
     use crate::memtable::TimeOrder;
+    use crate::memtable::shared_batch::RowCommits;
     use crate::types::{SeriesBatch, TableId};
 
     fn append(buffer: &SeriesBuffer, times: Range<i64>, seq: u64) {
@@ -519,7 +523,8 @@ mod tests {
         let values: ArrayRef = Arc::new(Int64Array::from(all.clone()));
         let batch = SeriesBatch { table: TableId(1), series: Vec::new(), times: all.into(), fields: Vec::new() };
         let fields = [(ColumnId(field), TypedArray::new(&values).unwrap())];
-        let shared = Arc::new(SharedBatch::new(&batch, &fields, CommitSeq(seq), account));
+        let commits = RowCommits::One(CommitSeq(seq));
+        let shared = Arc::new(SharedBatch::new(&batch.times, &fields, commits, account));
         buffer.append_part(&shared, 2..2 + (times.end - times.start) as u32, &times.collect::<Vec<_>>());
     }
 

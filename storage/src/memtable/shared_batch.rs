@@ -11,6 +11,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow_buffer::ScalarBuffer;
+
 use super::column_buffer::TypedArray;
 use super::narrow::NarrowIntegers;
 use super::narrow_column::{NarrowColumn, text_bytes};
@@ -18,7 +20,7 @@ use crate::types::{ColumnId, CommitSeq, SeriesBatch};
 
 /// Batches of fewer rows are copied to their series at once: what a batch takes beside its rows would be too much. Tests
 /// of the engine write few rows.
-const ROWS_MIN: usize = if cfg!(test) { 3 } else { 512 };
+pub(super) const ROWS_MIN: usize = if cfg!(test) { 3 } else { 512 };
 
 /// Batches with more text or bytes in a column are copied at once: the offsets of a column that is copied together from
 /// [`PARTS_MAX`] batches must fit 31 bits.
@@ -42,10 +44,18 @@ pub(crate) struct Account {
     growing: AtomicU64,
 }
 
+/// The commits that the rows of a batch came with.
+#[derive(Debug)]
+pub(super) enum RowCommits {
+    One(CommitSeq),
+    /// Row by row; those of a series ascend.
+    Several(NarrowIntegers),
+}
+
 /// A batch that its series share.
 #[derive(Debug)]
 pub(super) struct SharedBatch {
-    pub(super) seq: CommitSeq,
+    commits: RowCommits,
     times: NarrowIntegers,
     ids: Box<[ColumnId]>,
     /// In the order of `ids`.
@@ -109,22 +119,46 @@ impl Account {
     }
 }
 
+impl RowCommits {
+    /// Of the commits of all rows, those of a series ascending.
+    pub(super) fn of(seqs: &ScalarBuffer<i64>) -> Self {
+        match seqs.first() {
+            Some(first) if seqs.iter().all(|seq| seq == first) => Self::One(CommitSeq(first.cast_unsigned())),
+            _ => Self::Several(NarrowIntegers::of_values(seqs)),
+        }
+    }
+
+    fn of_row(&self, row: usize) -> CommitSeq {
+        match self {
+            Self::One(seq) => *seq,
+            Self::Several(seqs) => CommitSeq(seqs.get(row).cast_unsigned()),
+        }
+    }
+
+    fn byte_len(&self) -> usize {
+        match self {
+            Self::One(_) => 0,
+            Self::Several(seqs) => seqs.byte_len(),
+        }
+    }
+}
+
 impl SharedBatch {
     /// Keeps the rows of a batch, whose bytes are added to `account`.
     pub(super) fn new(
-        batch: &SeriesBatch,
+        times: &ScalarBuffer<i64>,
         fields: &[(ColumnId, TypedArray<'_>)],
-        seq: CommitSeq,
+        commits: RowCommits,
         account: &Arc<Account>,
     ) -> Self {
-        let times = NarrowIntegers::of_times(&batch.times);
+        let times = NarrowIntegers::of_times(times);
         let columns: Box<[NarrowColumn]> = fields.iter().map(|(_, array)| NarrowColumn::new(*array)).collect();
         let column_bytes = columns.iter().map(|column| COLUMN_OVERHEAD_BYTES + column.byte_len()).sum::<usize>();
-        let byte_len = (BATCH_OVERHEAD_BYTES + times.byte_len() + column_bytes) as u64;
+        let byte_len = (BATCH_OVERHEAD_BYTES + times.byte_len() + commits.byte_len() + column_bytes) as u64;
         account.add(byte_len);
         account.batches.fetch_add(byte_len, Ordering::Relaxed);
         let ids = fields.iter().map(|(id, _)| *id).collect();
-        Self { seq, times, ids, columns, byte_len, account: Arc::clone(account) }
+        Self { commits, times, ids, columns, byte_len, account: Arc::clone(account) }
     }
 
     /// The fields of the batch.
@@ -167,6 +201,35 @@ impl BatchPart {
         self.start as usize..self.end as usize
     }
 
+    /// The commit of the last row.
+    pub(super) fn last_seq(&self) -> CommitSeq {
+        self.batch.commits.of_row(self.end as usize - 1)
+    }
+
+    /// The rows up to commit `visible`.
+    pub(super) fn seen(&self, visible: CommitSeq) -> Self {
+        let (mut start, mut end) = (self.start, self.end);
+        while start < end {
+            let middle = start + (end - start) / 2;
+            if self.batch.commits.of_row(middle as usize) <= visible {
+                start = middle + 1;
+            } else {
+                end = middle;
+            }
+        }
+        Self { batch: Arc::clone(&self.batch), start: self.start, end: start }
+    }
+
+    /// How many rows came up to the end of each commit, counted from the first row, with the commit.
+    pub(super) fn commits(&self) -> impl Iterator<Item = (usize, CommitSeq)> + '_ {
+        let (first, commits) = (self.start as usize, &self.batch.commits);
+        let rows = match commits {
+            RowCommits::One(_) => self.rows().len() - 1..self.rows().len(),
+            RowCommits::Several(_) => 0..self.rows().len(),
+        };
+        rows.map(move |row| (row + 1, commits.of_row(first + row)))
+    }
+
     /// Appends the times of the rows.
     pub(super) fn append_times(&self, out: &mut Vec<i64>) {
         self.batch.times.append_to(self.rows(), out, |time| time);
@@ -203,7 +266,7 @@ mod tests {
         let account = Arc::default();
         let batch = batch(Arc::new(Int64Array::from_iter_values((0..1000).map(|value| value << 32))));
         let fields = [(ColumnId(1), TypedArray::new(&batch.fields[0].1).unwrap())];
-        let shared = SharedBatch::new(&batch, &fields, CommitSeq(1), &account);
+        let shared = SharedBatch::new(&batch.times, &fields, RowCommits::One(CommitSeq(1)), &account);
         assert!((8_000..9_000).contains(&account.bytes()), "8 bytes of the field, none of regular times");
         drop(shared);
         assert_eq!(account.bytes(), 0);

@@ -58,6 +58,11 @@ impl SeriesKey {
         &self.0
     }
 
+    /// Whether both are one key, told by where they lie where that is the same place: keys that are handed on mostly do.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self == other
+    }
+
     /// Whether `bytes` is an encoding of at most `tag_count` tags.
     pub fn is_well_formed(bytes: &[u8], tag_count: usize) -> bool {
         let mut position = 0;
