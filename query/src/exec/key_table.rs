@@ -13,8 +13,9 @@ use arrow::array::{
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampNanosecondType, UInt64Type};
 use arrow::row::{RowConverter, Rows, SortField};
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
+use super::hashed_groups::HashedGroups;
 use crate::error::{Error, Result};
 
 /// The keys of groups; there is at least one key.
@@ -45,8 +46,8 @@ impl KeyTable {
     /// Bytes that the keys take.
     pub(crate) fn bytes(&self) -> u64 {
         let bytes = match self {
-            Self::Words(keys) => keys.words.capacity() * size_of::<u64>(),
-            Self::Rows(keys) => keys.known.size(),
+            Self::Words(keys) => keys.words.capacity() * size_of::<u64>() + keys.groups.bytes(),
+            Self::Rows(keys) => keys.known.size() + keys.groups.bytes(),
         };
         bytes as u64
     }
@@ -104,7 +105,7 @@ pub(crate) struct WordKeys {
     /// Words of a group: one per key, 0 for NULL, and one whose bits say which keys are NULL.
     stride: usize,
     words: Vec<u64>,
-    table: HashTable<u32>,
+    groups: HashedGroups,
     hasher: DefaultHashBuilder,
     /// Groups that were found lately, each where its key may be looked up.
     recent: Vec<u32>,
@@ -118,9 +119,9 @@ const GOLDEN_RATIO: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl WordKeys {
     fn new(types: &[DataType]) -> Self {
-        let (table, hasher) = (HashTable::new(), DefaultHashBuilder::default());
+        let (groups, hasher) = (HashedGroups::default(), DefaultHashBuilder::default());
         let recent = vec![0; 1 << RECENT_BITS];
-        Self { types: types.to_vec(), stride: types.len() + 1, words: Vec::new(), table, hasher, recent }
+        Self { types: types.to_vec(), stride: types.len() + 1, words: Vec::new(), groups, hasher, recent }
     }
 
     /// The words of rows, one row after the other.
@@ -194,8 +195,8 @@ impl WordKeys {
     fn search(&mut self, key: &[u64]) -> u32 {
         let known = |group: u32| &self.words[group as usize * self.stride..][..self.stride];
         let hash = hash_of(&self.hasher, key);
-        match self.table.find(hash, |group| known(*group) == key) {
-            Some(group) => *group,
+        match self.groups.find(hash, |group| known(group) == key) {
+            Some(group) => group,
             None => self.insert(hash, key),
         }
     }
@@ -203,9 +204,7 @@ impl WordKeys {
     fn insert(&mut self, hash: u64, key: &[u64]) -> u32 {
         let group = (self.words.len() / self.stride) as u32;
         self.words.extend_from_slice(key);
-        let (words, stride, hasher) = (&self.words, self.stride, &self.hasher);
-        let rehash = |group: &u32| hash_of(hasher, &words[*group as usize * stride..][..stride]);
-        self.table.insert_unique(hash, group, rehash);
+        self.groups.insert(hash, group);
         group
     }
 
@@ -245,7 +244,7 @@ fn hash_of(hasher: &DefaultHashBuilder, key: &[u64]) -> u64 {
 pub(crate) struct RowKeys {
     converter: RowConverter,
     known: Rows,
-    table: HashTable<u32>,
+    groups: HashedGroups,
     hasher: DefaultHashBuilder,
 }
 
@@ -254,7 +253,7 @@ impl RowKeys {
         let fields = types.iter().map(|data_type| SortField::new(data_type.clone())).collect();
         let converter = RowConverter::new(fields).map_err(Error::arrow)?;
         let known = converter.empty_rows(0, 0);
-        Ok(Self { converter, known, table: HashTable::new(), hasher: DefaultHashBuilder::default() })
+        Ok(Self { converter, known, groups: HashedGroups::default(), hasher: DefaultHashBuilder::default() })
     }
 
     fn number(&mut self, encoded: &Rows) -> Vec<u32> {
@@ -267,14 +266,12 @@ impl RowKeys {
             }
             let hash = self.hasher.hash_one(row.as_ref());
             let known = &self.known;
-            let group = match self.table.find(hash, |group| known.row(*group as usize) == row) {
-                Some(group) => *group,
+            let group = match self.groups.find(hash, |group| known.row(group as usize) == row) {
+                Some(group) => group,
                 None => {
                     let group = self.known.num_rows() as u32;
                     self.known.push(row);
-                    let (hasher, known) = (&self.hasher, &self.known);
-                    let rehash = |group: &u32| hasher.hash_one(known.row(*group as usize).as_ref());
-                    self.table.insert_unique(hash, group, rehash);
+                    self.groups.insert(hash, group);
                     group
                 }
             };

@@ -15,6 +15,7 @@ mod field_filter;
 mod float_zero;
 mod gapfill;
 mod hash_aggregate;
+mod hashed_groups;
 mod key_table;
 mod latest;
 mod project;
