@@ -71,6 +71,20 @@ const RECENT: &[(&str, &str)] = &[
     ("avg_by_region", "SELECT region, avg(usage_user) FROM cpu GROUP BY region"),
     ("last_per_host", "SELECT hostname, last(usage_user, time) FROM cpu GROUP BY hostname"),
     ("rows_above_a_level", "SELECT * FROM cpu WHERE usage_user > 90"),
+    ("avg_per_hour", "SELECT time_bucket('1h', time) AS hour, avg(usage_user) FROM cpu GROUP BY hour"),
+    (
+        "bounds_of_five_per_host_and_hour",
+        "SELECT hostname, time_bucket('1h', time) AS hour, max(usage_user), min(usage_system), avg(usage_idle), \
+         max(usage_nice), sum(usage_iowait) FROM cpu GROUP BY hostname, hour",
+    ),
+    (
+        "last_per_host_and_hour",
+        "SELECT hostname, time_bucket('1h', time) AS hour, last(usage_user, time) FROM cpu GROUP BY hostname, hour",
+    ),
+    (
+        "increase_per_host_and_hour",
+        "SELECT hostname, time_bucket('1h', time) AS hour, increase(usage_user) FROM cpu GROUP BY hostname, hour",
+    ),
 ];
 
 fn memtable_and_flushed(c: &mut Criterion) {

@@ -3,6 +3,7 @@
 
 mod active_chunk;
 mod chunk;
+mod chunk_rollups;
 mod column_buffer;
 mod directory;
 mod narrow;

@@ -7,13 +7,15 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::chunk::{LazyZones, RowChunk, TimeOrder};
+use super::chunk_rollups::{ChunkBucket, LazyBuckets, LazyStates};
 use super::column_buffer::TypedArray;
 use super::narrow::NarrowIntegers;
 use super::narrow_column::NarrowColumn;
 use arrow_array::ArrayRef;
 
 use crate::encoding::{Validity, ZoneMap};
-use crate::types::{ColumnId, TimeRange};
+use crate::segment::FieldStatistic;
+use crate::types::{ColumnId, FieldColumn, TimeRange};
 
 /// Rows of one series, at most a vector.
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub(crate) struct NarrowChunk {
     fields: Vec<NarrowField>,
     order: TimeOrder,
     bounds: TimeRange,
+    buckets: LazyBuckets,
 }
 
 #[derive(Debug)]
@@ -31,13 +34,14 @@ pub(crate) struct NarrowField {
     column: NarrowColumn,
     /// Over all rows.
     zone: OnceLock<Box<ZoneMap>>,
+    states: LazyStates,
 }
 
 impl NarrowChunk {
     pub(super) fn new(chunk: &RowChunk) -> Self {
         let narrow = |(id, array): &(ColumnId, _)| {
             let column = NarrowColumn::new(TypedArray::new(array)?);
-            Some(NarrowField { id: *id, column, zone: OnceLock::new() })
+            Some(NarrowField { id: *id, column, zone: OnceLock::new(), states: LazyStates::default() })
         };
         Self {
             row_count: chunk.times.len(),
@@ -45,6 +49,7 @@ impl NarrowChunk {
             fields: chunk.columns.iter().filter_map(narrow).collect(),
             order: chunk.order,
             bounds: chunk.bounds,
+            buckets: LazyBuckets::default(),
         }
     }
 
@@ -68,7 +73,11 @@ impl NarrowChunk {
         // As if statistics were there: nobody counts again when they come.
         let field_bytes = size_of::<NarrowField>() + size_of::<ZoneMap>();
         let fields = self.fields.iter().map(|field| field_bytes + field.column.byte_len());
-        size_of::<Self>() + self.times.byte_len() + fields.sum::<usize>()
+        let rollups = match self.order {
+            TimeOrder::StrictlyIncreasing => LazyBuckets::bytes_max(self.row_count, self.bounds, self.fields.len()),
+            TimeOrder::Mixed => 0,
+        };
+        size_of::<Self>() + self.times.byte_len() + fields.sum::<usize>() + rollups
     }
 
     /// The first `rows` rows, with all fields or those given.
@@ -119,6 +128,38 @@ impl NarrowChunk {
     pub(crate) fn zone(&self, id: ColumnId) -> Option<ZoneMap> {
         let field = self.field(id)?;
         Some(**field.zone.get_or_init(|| Box::new(field.column.zone(self.row_count))))
+    }
+}
+
+/// Rollups; of a chunk whose times ascend.
+impl NarrowChunk {
+    /// The rows per base bucket; none when rollups do not pay.
+    pub(crate) fn buckets(&self) -> &[ChunkBucket] {
+        debug_assert_eq!(self.order, TimeOrder::StrictlyIncreasing);
+        self.buckets.get(|| {
+            let mut times = Vec::with_capacity(self.row_count);
+            self.times.append_to(0..self.row_count, &mut times, |time| time);
+            times
+        })
+    }
+
+    /// Whether every bucket knows the statistics of a field and has a value in every row or in none.
+    pub(crate) fn has_states(&self, field: &FieldColumn, mut statistics: impl Iterator<Item = FieldStatistic>) -> bool {
+        let Some(found) = self.field(field.id) else { return true };
+        !found.column.has_nulls()
+            && found.column.field_type() == field.field_type
+            && statistics.all(|statistic| found.states.serve(&found.column, self.buckets(), statistic))
+    }
+
+    /// Passes a statistic of some buckets to `push`, by its bits; of a field that has it.
+    pub(crate) fn for_each_state(
+        &self,
+        field: &NarrowField,
+        buckets: Range<usize>,
+        statistic: FieldStatistic,
+        push: impl FnMut(u64),
+    ) {
+        field.states.for_each(&field.column, self.buckets(), buckets, statistic, push);
     }
 }
 

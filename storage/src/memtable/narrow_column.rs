@@ -187,6 +187,11 @@ impl NarrowColumn {
         column.finish()
     }
 
+    /// Whether a row is NULL.
+    pub(super) fn has_nulls(&self) -> bool {
+        self.nulls().is_some_and(|nulls| nulls.null_count() > 0)
+    }
+
     fn nulls(&self) -> Option<&NullBuffer> {
         match self {
             Self::I64(_, nulls) | Self::U64(_, nulls) | Self::Decimals(_, _, nulls) => nulls.as_deref(),

@@ -16,19 +16,19 @@ use crate::types::FieldType;
 
 /// The base bucket of what this build writes: an hour, so that rows at 10 s shrink by 360 and every bucket of whole
 /// hours, days or months is made of whole base buckets. A reader takes the width from the file.
-pub(super) const BASE_BUCKET_NS: i64 = 3_600_000_000_000;
+pub(crate) const BASE_BUCKET_NS: i64 = 3_600_000_000_000;
 
 /// Rows of one series in one base bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct BucketRows {
+pub(crate) struct BucketRows {
     /// Number of the bucket: it starts at this many widths from the epoch.
-    pub(super) bucket: i64,
+    pub(crate) bucket: i64,
     /// Rows of the series; never empty.
-    pub(super) rows: Range<usize>,
+    pub(crate) rows: Range<usize>,
 }
 
 /// Cuts ascending `times` at the boundaries of base buckets; `None` when that gives more than `buckets_max` parts.
-pub(super) fn cut_into_buckets(times: &[i64], base_ns: i64, buckets_max: usize) -> Option<Vec<BucketRows>> {
+pub(crate) fn cut_into_buckets(times: &[i64], base_ns: i64, buckets_max: usize) -> Option<Vec<BucketRows>> {
     let mut buckets = Vec::new();
     let mut start = 0;
     while start < times.len() {
@@ -48,7 +48,7 @@ pub(super) fn cut_into_buckets(times: &[i64], base_ns: i64, buckets_max: usize) 
 }
 
 /// A type of numbers that has states.
-pub(super) trait RollupNumber: Copy + Default + PartialEq + std::fmt::Debug {
+pub(crate) trait RollupNumber: Copy + Default + PartialEq + std::fmt::Debug {
     /// The state of values, at least one.
     fn state_of(values: &[Self], field_type: FieldType) -> NumberState<Self>;
     /// Number of values that follow a greater one, which those of a counter do only when it starts anew.
@@ -64,11 +64,11 @@ pub(super) trait RollupNumber: Copy + Default + PartialEq + std::fmt::Debug {
 
 /// What the values of one field in one bucket come to, those that are not NULL.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct NumberState<T> {
+pub(crate) struct NumberState<T> {
     /// `None` when it is beyond the type.
-    pub(super) sum: Option<T>,
-    pub(super) min: T,
-    pub(super) max: T,
+    pub(crate) sum: Option<T>,
+    pub(crate) min: T,
+    pub(crate) max: T,
 }
 
 /// Adds integers up in the form that the type of the field has in files.

@@ -23,7 +23,7 @@ use crate::types::{ColumnId, FieldType};
 
 /// A series with fewer rows per bucket on average has no rollups: to decode so few rows costs about as much as to read
 /// their states.
-pub(super) const ROWS_PER_BUCKET_MIN: usize = 32;
+pub(crate) const ROWS_PER_BUCKET_MIN: usize = 32;
 
 /// Rollups that would take more than this part of the columns are left out of the section.
 const PART_OF_COLUMNS_MAX: usize = 8;

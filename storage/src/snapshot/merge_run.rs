@@ -207,7 +207,7 @@ impl RunReader<'_> {
                 let (order, zones) = (TimeOrder::Mixed, LazyZones::default());
                 Ok(RowChunk { times, columns, order, bounds: run.chunk.bounds, zones })
             }
-            Run::Narrow(_) | Run::Merge(_) | Run::Rollup(_) => {
+            Run::Narrow(_) | Run::Merge(_) | Run::Rollup(_) | Run::ChunkRollup(_) => {
                 Err(Error::invalid("a merge reads sections and chunks: a bug in the scan"))
             }
         }

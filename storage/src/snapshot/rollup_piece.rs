@@ -7,7 +7,9 @@ use super::rollup_use::RollupUse;
 use super::scratch::{TimesScratch, VectorKey};
 use crate::encoding::VECTOR_LEN;
 use crate::error::Result;
+use crate::memtable::NarrowChunk;
 use crate::segment::{FieldRollups, FieldStatistic, RowStatistic, Section, SectionRollups, SeriesEntry};
+use crate::types::FieldColumn;
 
 /// How many values of a field the rollup rows of a piece have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,59 +22,52 @@ pub enum ValueCounts<'a> {
     Each(&'a [i64]),
 }
 
-/// Rollup rows of one series in time order, each the state of the rows of a section in one base bucket.
+/// Where the states of a piece are.
+#[derive(Debug)]
+pub(super) enum RollupSource<'a> {
+    /// In a section.
+    Section(SectionSource<'a>),
+    /// With the rows of a chunk in memory.
+    Chunk(&'a NarrowChunk),
+}
+
+/// Rollups of a section.
+#[derive(Debug)]
+pub(super) struct SectionSource<'a> {
+    pub(super) section: &'a Section,
+    pub(super) rollups: &'a SectionRollups,
+    pub(super) entry: SeriesEntry,
+    /// States per field; `None` when it is NULL in every row.
+    pub(super) states: &'a [Option<&'a FieldRollups>],
+    /// Behind the last row of the section that the rollup rows stand for.
+    pub(super) row_end: u32,
+}
+
+/// Rollup rows of one series in time order, each the state of the rows of a section or a chunk in one base bucket.
 ///
 /// Fields are named by their position in the list given to the scan. What was not asked for is empty.
 #[derive(Debug)]
 pub struct RollupPiece<'a> {
-    pub(super) section: &'a Section,
-    pub(super) rollups: &'a SectionRollups,
-    pub(super) entry: SeriesEntry,
+    pub(super) source: RollupSource<'a>,
+    /// The fields of the scan.
+    pub(super) fields: &'a [FieldColumn],
     pub(super) key: RollupVector,
     /// Rollup rows within their vector.
     pub(super) rows: Range<usize>,
-    /// States per field; `None` when it is NULL in every row.
-    pub(super) states: &'a [Option<&'a FieldRollups>],
     pub(super) scratch: &'a mut RollupScratch,
     pub(super) times: &'a mut TimesScratch,
 }
 
 impl RollupPiece<'_> {
-    /// Decodes what `uses` asks for and checks that the rollup rows fit the series: the last one ends at `row_end`.
-    pub(super) fn load(&mut self, uses: &RollupUse, row_end: u32) -> Result<()> {
-        let (rollups, key, rows) = (self.rollups, self.key, self.rows.clone());
-        let wrong = || rollups.contradiction((key.vector * VECTOR_LEN + rows.start) as u32);
-        let scratch = &mut *self.scratch;
-        let mut counts = std::mem::take(&mut scratch.row_counts);
-        counts.clear();
-        let first_rows = &scratch.load_row(rollups, RowStatistic::FirstRow, key)?[rows.clone()];
-        let ends = first_rows.iter().skip(1).copied().chain([i64::from(row_end - self.entry.row_start)]);
-        for (&first, end) in first_rows.iter().zip(ends) {
-            let count = end.checked_sub(first).filter(|count| (1..=i64::from(self.entry.row_count)).contains(count));
-            counts.push(count.ok_or_else(wrong)? as u32);
-        }
-        scratch.row_counts = counts;
-        if uses.times {
-            scratch.load_times(rollups, key, &rows)?;
-        }
-        for (position, (states, needs)) in self.states.iter().zip(&uses.needs).enumerate() {
-            let Some(states) = states else { continue };
-            for statistic in needs.statistics() {
-                scratch.load_field(states, position, statistic, key)?;
-            }
-            if !states.has(FieldStatistic::Count) {
-                continue;
-            }
-            for statistic in [FieldStatistic::Count, FieldStatistic::FirstSkip, FieldStatistic::LastSkip] {
-                scratch.load_field(states, position, statistic, key)?;
-            }
-            let counts = &scratch.integers(position, FieldStatistic::Count, key)[rows.clone()];
-            let mut pairs = counts.iter().zip(&scratch.row_counts);
-            if !pairs.all(|(&count, &rows)| (0..=i64::from(rows)).contains(&count)) {
-                return Err(wrong());
+    /// Decodes what `uses` asks for, and checks that the rollup rows of a section fit the series.
+    pub(super) fn load(&mut self, uses: &RollupUse) -> Result<()> {
+        match &self.source {
+            RollupSource::Section(source) => source.load(uses, self.key, self.rows.clone(), self.scratch),
+            RollupSource::Chunk(chunk) => {
+                self.scratch.load_chunk(chunk, self.rows.clone(), self.fields, &uses.needs, self.key);
+                Ok(())
             }
         }
-        Ok(())
     }
 
     /// Number of rollup rows; never zero.
@@ -98,7 +93,12 @@ impl RollupPiece<'_> {
 
     /// Number of values of a field that are not NULL.
     pub fn value_counts(&self, field: usize) -> ValueCounts<'_> {
-        match self.states[field] {
+        let states = match &self.source {
+            RollupSource::Section(source) => source.states[field],
+            RollupSource::Chunk(_) if self.scratch.chunk_has(field) => return ValueCounts::OnePerRow,
+            RollupSource::Chunk(_) => None,
+        };
+        match states {
             None => ValueCounts::None,
             Some(states) if states.has(FieldStatistic::Count) => {
                 ValueCounts::Each(self.integers(field, FieldStatistic::Count))
@@ -148,19 +148,81 @@ impl RollupPiece<'_> {
         }
     }
 
-    /// Time of a row of a rollup row: by arithmetic, or from the vector of times.
+    /// Time of a row of a rollup row.
     fn time_of(&mut self, index: usize, row: i64) -> Result<i64> {
-        if !(0..i64::from(self.scratch.row_counts[index])).contains(&row) {
-            return Err(self.rollups.contradiction((self.key.vector * VECTOR_LEN + self.rows.start + index) as u32));
+        match &self.source {
+            RollupSource::Section(source) => {
+                source.time_of(self.key, self.rows.start, (index, row), self.scratch, self.times)
+            }
+            // Every row has a value, so nobody asks for a row within.
+            RollupSource::Chunk(_) => Ok(self.scratch.first_times[index]),
+        }
+    }
+}
+
+impl SectionSource<'_> {
+    fn load(
+        &self,
+        uses: &RollupUse,
+        key: RollupVector,
+        rows: Range<usize>,
+        scratch: &mut RollupScratch,
+    ) -> Result<()> {
+        let rollups = self.rollups;
+        let wrong = || rollups.contradiction((key.vector * VECTOR_LEN + rows.start) as u32);
+        let mut counts = std::mem::take(&mut scratch.row_counts);
+        counts.clear();
+        let first_rows = &scratch.load_row(rollups, RowStatistic::FirstRow, key)?[rows.clone()];
+        let ends = first_rows.iter().skip(1).copied().chain([i64::from(self.row_end - self.entry.row_start)]);
+        for (&first, end) in first_rows.iter().zip(ends) {
+            let count = end.checked_sub(first).filter(|count| (1..=i64::from(self.entry.row_count)).contains(count));
+            counts.push(count.ok_or_else(wrong)? as u32);
+        }
+        scratch.row_counts = counts;
+        if uses.times {
+            scratch.load_times(rollups, key, &rows)?;
+        }
+        for (position, (states, needs)) in self.states.iter().zip(&uses.needs).enumerate() {
+            let Some(states) = states else { continue };
+            for statistic in needs.statistics() {
+                scratch.load_field(states, position, statistic, key)?;
+            }
+            if !states.has(FieldStatistic::Count) {
+                continue;
+            }
+            for statistic in [FieldStatistic::Count, FieldStatistic::FirstSkip, FieldStatistic::LastSkip] {
+                scratch.load_field(states, position, statistic, key)?;
+            }
+            let counts = &scratch.integers(position, FieldStatistic::Count, key)[rows.clone()];
+            let mut pairs = counts.iter().zip(&scratch.row_counts);
+            if !pairs.all(|(&count, &rows)| (0..=i64::from(rows)).contains(&count)) {
+                return Err(wrong());
+            }
+        }
+        Ok(())
+    }
+
+    /// Time of row `row` of the rollup row `index` of a piece that starts at `start`: by arithmetic, or from the vector
+    /// of times.
+    fn time_of(
+        &self,
+        key: RollupVector,
+        start: usize,
+        (index, row): (usize, i64),
+        scratch: &mut RollupScratch,
+        times: &mut TimesScratch,
+    ) -> Result<i64> {
+        if !(0..i64::from(scratch.row_counts[index])).contains(&row) {
+            return Err(self.rollups.contradiction((key.vector * VECTOR_LEN + start + index) as u32));
         }
         if self.entry.step_ns > 0 {
-            return Ok(self.scratch.first_times[index].wrapping_add(self.entry.step_ns.wrapping_mul(row)));
+            return Ok(scratch.first_times[index].wrapping_add(self.entry.step_ns.wrapping_mul(row)));
         }
-        let first_row = self.scratch.load_row(self.rollups, RowStatistic::FirstRow, self.key)?[self.rows.start + index];
+        let first_row = scratch.load_row(self.rollups, RowStatistic::FirstRow, key)?[start + index];
         // Loading the piece has checked that the rollup row ends within the series.
         let row = self.entry.row_start + (first_row + row) as u32;
         let vector = self.section.vector_of_row(row);
         let offset = (row - self.section.vector_rows(vector).start) as usize;
-        Ok(self.times.load(VectorKey { section: self.key.section, vector }, self.section)?[offset])
+        Ok(times.load(VectorKey { section: key.section, vector }, self.section)?[offset])
     }
 }

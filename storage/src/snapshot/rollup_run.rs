@@ -1,15 +1,18 @@
-//! The part of a run that rollup rows stand for: whole base buckets of one series in one section.
+//! The part of a run that rollup rows stand for: whole base buckets of one series in one section, or in one chunk of
+//! memory.
 //!
 //! Invariant: a rollup row is used only for a run that nothing overlaps, and only when the run has every row that the
 //! rollup row stands for within its bounds. Then no duplicate, delete or bound of the query touches these rows,
 //! so their states are what reading them gives, whatever else is in the same base bucket.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::rollup_scratch::{RollupScratch, RollupVector};
-use super::run::SectionRun;
+use super::run::{NarrowRun, SectionRun};
 use crate::encoding::VECTOR_LEN;
 use crate::error::Result;
+use crate::memtable::NarrowChunk;
 use crate::segment::{RowStatistic, Section, SectionRollups, SeriesEntry};
 
 /// Rollup rows of one series that follow each other.
@@ -29,6 +32,48 @@ pub(super) struct SplitRun {
     pub(super) head: Option<SectionRun>,
     pub(super) rollups: RollupRun,
     pub(super) tail: Option<SectionRun>,
+}
+
+/// Base buckets of a chunk that follow each other.
+#[derive(Debug, Clone)]
+pub(super) struct ChunkRollupRun {
+    pub(super) chunk: Arc<NarrowChunk>,
+    /// Buckets that are still to be handed out.
+    pub(super) buckets: Range<usize>,
+}
+
+impl ChunkRollupRun {
+    /// Takes all buckets.
+    pub(super) fn take_front(&mut self) -> Range<usize> {
+        std::mem::replace(&mut self.buckets, 0..0)
+    }
+
+    /// Takes the last bucket off the back.
+    pub(super) fn take_back(&mut self) -> Range<usize> {
+        self.buckets.end -= 1;
+        self.buckets.end..self.buckets.end + 1
+    }
+}
+
+/// A run of a chunk, cut in three like a section run.
+pub(super) struct SplitChunkRun {
+    pub(super) head: Option<NarrowRun>,
+    pub(super) rollups: ChunkRollupRun,
+    pub(super) tail: Option<NarrowRun>,
+}
+
+/// Finds the buckets of a chunk that have all of their rows in `run`; `None` when there is none.
+pub(super) fn split_chunk(run: &NarrowRun) -> Option<SplitChunkRun> {
+    let buckets = run.chunk.buckets();
+    let start = buckets.partition_point(|bucket| bucket.rows.start < run.row);
+    let end = buckets.partition_point(|bucket| bucket.rows.end <= run.row_end);
+    let (first, last) = (buckets.get(start..end)?.first()?, buckets.get(end.checked_sub(1)?)?);
+    let part = |row: usize, row_end: usize| (row < row_end).then(|| NarrowRun { row, row_end, ..run.clone() });
+    Some(SplitChunkRun {
+        head: part(run.row, first.rows.start),
+        rollups: ChunkRollupRun { chunk: Arc::clone(&run.chunk), buckets: start..end },
+        tail: part(last.rows.end, run.row_end),
+    })
 }
 
 /// Finds the rollup rows that stand for rows of `run` within its bounds; `None` when there is none.

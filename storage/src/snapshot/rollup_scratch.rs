@@ -5,10 +5,12 @@
 
 use std::ops::Range;
 
+use super::rollup_use::RollupNeeds;
 use crate::encoding::VECTOR_LEN;
 use crate::error::Result;
+use crate::memtable::NarrowChunk;
 use crate::segment::{FieldRollups, FieldStatistic, RowStatistic, SectionRollups};
-use crate::types::FieldType;
+use crate::types::{FieldColumn, FieldType};
 
 /// Sections whose vectors are kept at once: of ten fields with one statistic that is 5 MiB.
 const WAYS_MAX: usize = 64;
@@ -18,6 +20,13 @@ const WAYS_MAX: usize = 64;
 pub(super) struct RollupVector {
     pub(super) section: usize,
     pub(super) vector: usize,
+}
+
+impl RollupVector {
+    /// Names the buckets of a chunk in memory, by a number that the scan gives once.
+    pub(super) fn of_memory(number: usize) -> Self {
+        Self { section: usize::MAX, vector: number }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +45,8 @@ pub(super) struct RollupScratch {
     pub(super) row_counts: Vec<u32>,
     pub(super) first_times: Vec<i64>,
     pub(super) last_times: Vec<i64>,
+    /// Per field whether the chunk of that piece has it.
+    chunk_fields: Vec<bool>,
 }
 
 impl RollupScratch {
@@ -48,6 +59,7 @@ impl RollupScratch {
             row_counts: Vec::new(),
             first_times: Vec::new(),
             last_times: Vec::new(),
+            chunk_fields: Vec::new(),
         }
     }
 
@@ -125,6 +137,54 @@ impl RollupScratch {
         }
         slot.key = Some(key);
         Ok(())
+    }
+
+    /// Takes what is needed of some buckets of a chunk that has it.
+    pub(super) fn load_chunk(
+        &mut self,
+        chunk: &NarrowChunk,
+        rows: Range<usize>,
+        fields: &[FieldColumn],
+        needs: &[RollupNeeds],
+        key: RollupVector,
+    ) {
+        let buckets = &chunk.buckets()[rows.clone()];
+        self.row_counts.clear();
+        self.row_counts.extend(buckets.iter().map(|bucket| bucket.rows.len() as u32));
+        self.first_times.clear();
+        self.first_times.extend(buckets.iter().map(|bucket| bucket.first_ns));
+        self.last_times.clear();
+        self.last_times.extend(buckets.iter().map(|bucket| bucket.last_ns));
+        self.chunk_fields.clear();
+        for (position, (field, needs)) in fields.iter().zip(needs).enumerate() {
+            let found = chunk.field(field.id);
+            self.chunk_fields.push(found.is_some());
+            let Some(found) = found else { continue };
+            for statistic in needs.statistics() {
+                let slot = self.of_field(position, statistic, key);
+                let slot = &mut self.slots[slot];
+                slot.key = Some(key);
+                let mut row = rows.start;
+                if field.field_type == FieldType::F64 {
+                    let values = slot.floats.get_or_insert_with(|| Box::new([0.0; VECTOR_LEN]));
+                    chunk.for_each_state(found, rows.clone(), statistic, |bits| {
+                        values[row] = f64::from_bits(bits);
+                        row += 1;
+                    });
+                } else {
+                    let values = slot.integers.get_or_insert_with(|| Box::new([0; VECTOR_LEN]));
+                    chunk.for_each_state(found, rows.clone(), statistic, |bits| {
+                        values[row] = bits.cast_signed();
+                        row += 1;
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether the chunk that was loaded last has a field.
+    pub(super) fn chunk_has(&self, field: usize) -> bool {
+        self.chunk_fields[field]
     }
 
     /// The integers of a statistic of a field that was loaded.

@@ -169,3 +169,52 @@ fn the_ends_of_time_are_whole_buckets_too() {
     let most = range(i64::MIN + 1, i64::MAX);
     assert_eq!(scan(&engine, most, TimeCuts::Nowhere), expected(&times, most, 1));
 }
+
+#[test]
+fn rows_in_memory_have_rollups_of_the_hours_that_a_query_covers() {
+    for times in [every_step(-3 * HOUR_NS, 6 * 360), in_every_step(-3 * HOUR_NS, 6 * 360)] {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        write(&engine, &times);
+        // Chunks end within the third and the sixth hour, which come in two parts each.
+        for (range, rollup_rows) in [
+            (TimeRange::ALL, 8),
+            (range(-3 * HOUR_NS + 1, 3 * HOUR_NS), 7),
+            (range(-2 * HOUR_NS, HOUR_NS - 1), 4),
+            (range(-2 * HOUR_NS - 1, HOUR_NS + 1), 4),
+            (range(3, HOUR_NS - 1), 0),
+            (range(i64::MIN, -HOUR_NS - 1), 2),
+        ] {
+            // The second time they are there already.
+            for _ in 0..2 {
+                assert_eq!(scan(&engine, range, TimeCuts::Nowhere), expected(&times, range, rollup_rows), "{range:?}");
+            }
+        }
+        let every = |unit_ns, offset_ns| TimeCuts::Every { unit_ns, offset_ns };
+        assert_eq!(scan(&engine, TimeRange::ALL, every(HOUR_NS / 2, 0)), expected(&times, TimeRange::ALL, 0));
+        // A row again: states would count it twice.
+        write(&engine, &times[700..701]);
+        let seen = scan(&engine, TimeRange::ALL, TimeCuts::Nowhere);
+        assert_eq!(seen, expected(&times, TimeRange::ALL, seen.rollup_rows));
+    }
+}
+
+#[test]
+fn hours_of_rows_in_memory_are_read_from_the_back_one_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let times = every_step(0, 2 * 360);
+    write(&engine, &times);
+    let set = engine.snapshot().table("public", "t").unwrap().series(&TagFilter::all(), TimeRange::ALL).unwrap();
+    let needs = vec![RollupNeeds { sum: true, ..RollupNeeds::default() }];
+    let uses = RollupUse { cuts: TimeCuts::Nowhere, needs, times: true };
+    let mut scan = set.scan(&[0], TimeRange::ALL).with_rollups(uses);
+    scan.open(0).unwrap();
+    let mut sums = Vec::new();
+    while let Some(piece) = scan.next_piece_back().unwrap() {
+        let Piece::Rollup(piece) = piece else { panic!("rows") };
+        sums.push((piece.first_times()[0], piece.row_counts()[0], piece.integers(0, FieldStatistic::Sum)[0]));
+    }
+    let sum = |times: &[i64]| times.iter().map(|time| value(*time)).sum::<i64>();
+    assert_eq!(sums, [(HOUR_NS, 360, sum(&times[360..])), (0, 360, sum(&times[..360]))]);
+}

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::encoding::VECTOR_LEN;
-use crate::segment::{FieldStatistic, RowStatistic, Section};
+use crate::memtable::NarrowChunk;
+use crate::segment::{BASE_BUCKET_NS, FieldStatistic, RowStatistic, Section};
 use crate::types::{FieldColumn, FieldType};
 
 /// Where the times are cut that a reader keeps apart.
@@ -90,6 +91,17 @@ impl RollupUse {
         parts: impl Fn(&Section) -> ReadParts,
     ) -> Vec<bool> {
         sections.iter().map(|section| self.fits(section, fields) && self.pays(section, parts(section))).collect()
+    }
+
+    /// Whether chunks in memory can have what is wanted.
+    pub(super) fn fits_memory(&self) -> bool {
+        self.cuts.leave_whole(BASE_BUCKET_NS)
+    }
+
+    /// Whether the buckets of a chunk, whose times ascend, say all that is wanted.
+    pub(super) fn fits_chunk(&self, chunk: &NarrowChunk, fields: &[FieldColumn]) -> bool {
+        let mut pairs = fields.iter().zip(&self.needs);
+        !chunk.buckets().is_empty() && pairs.all(|(field, needs)| chunk.has_states(field, needs.statistics()))
     }
 
     /// Whether decoding vectors of states is less work than decoding the rows that they stand for. A vector of states is

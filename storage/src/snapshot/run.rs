@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::merge_run::MergeRun;
-use super::rollup_run::RollupRun;
+use super::rollup_run::{ChunkRollupRun, RollupRun};
 use crate::memtable::{NarrowChunk, ReadChunk, RowChunk, TimeOrder};
 use crate::segment::{Section, SeriesEntry};
 use crate::types::TimeRange;
@@ -22,6 +22,8 @@ pub(super) enum Run {
     Merge(MergeRun),
     /// Rows of a section as states. Made of a section run when nothing overlaps it.
     Rollup(RollupRun),
+    /// Rows of a chunk as states. Made of a narrow run when nothing overlaps it.
+    ChunkRollup(ChunkRollupRun),
 }
 
 #[derive(Debug, Clone)]
@@ -81,16 +83,16 @@ impl Run {
             Self::Narrow(run) => run.chunk.bounds(),
             Self::Merge(run) => run.bounds(),
             Self::Rollup(run) => TimeRange { start_ns: run.entry.min_time, end_ns: run.entry.max_time },
+            Self::ChunkRollup(run) => run.chunk.bounds(),
         }
     }
 
     /// Whether the rows can be served as they are when no other run overlaps them.
     pub(super) fn is_sorted(&self) -> bool {
         match self {
-            Self::Section(_) | Self::Rollup(_) => true,
+            Self::Section(_) | Self::Rollup(_) | Self::ChunkRollup(_) | Self::Merge(_) => true,
             Self::Chunk(run) => run.chunk.order == TimeOrder::StrictlyIncreasing,
             Self::Narrow(run) => run.chunk.order() == TimeOrder::StrictlyIncreasing,
-            Self::Merge(_) => true,
         }
     }
 

@@ -11,8 +11,8 @@ use super::block::{Block, BlockSource};
 use super::counters::ScanCounters;
 use super::index::SectionSeries;
 use super::merge_run::{MergeRun, RunReader};
-use super::rollup_piece::RollupPiece;
-use super::rollup_run::{RollupRun, SplitRun, split};
+use super::rollup_piece::{RollupPiece, RollupSource, SectionSource};
+use super::rollup_run::{RollupRun, SplitChunkRun, SplitRun, split, split_chunk};
 use super::rollup_scratch::{RollupScratch, RollupVector};
 use super::rollup_use::{ReadParts, RollupUse};
 use super::run::{Cluster, Run, SectionRun, cluster};
@@ -56,6 +56,8 @@ struct Rollups<'a> {
     uses: RollupUse,
     /// Per section of the table whether it can say what is wanted.
     usable: Vec<bool>,
+    /// Whether chunks in memory can.
+    in_memory: bool,
     /// Per section the states of the fields.
     states: Vec<Vec<Option<&'a FieldRollups>>>,
     scratch: RollupScratch,
@@ -111,7 +113,9 @@ impl<'a> SeriesScan<'a> {
             self.fields.iter().map(|field| rollups.and_then(|rollups| rollups.field(field.id))).collect()
         });
         let states = states.collect();
-        self.rollups = usable.contains(&true).then_some(Rollups { uses, usable, states, scratch });
+        let in_memory = uses.fits_memory();
+        let serves = in_memory || usable.contains(&true);
+        self.rollups = serves.then_some(Rollups { uses, usable, in_memory, states, scratch });
         self
     }
 
@@ -194,17 +198,28 @@ impl<'a> SeriesScan<'a> {
 
     /// Adds a run that nothing overlaps.
     fn push_single(&mut self, run: Run) -> Result<()> {
-        if let (Run::Section(run), Some(rollups)) = (&run, &mut self.rollups)
-            && rollups.usable[run.section]
-        {
-            let section: &Section = &self.set.sections()[run.section];
-            let states = section.rollups().ok_or_else(no_rollups)?;
-            if let Some(SplitRun { head, rollups, tail }) = split(run, section, states, &mut rollups.scratch)? {
-                self.runs.extend(head.map(Run::Section));
-                self.runs.push_back(Run::Rollup(rollups));
-                self.runs.extend(tail.map(Run::Section));
-                return Ok(());
+        match (&run, &mut self.rollups) {
+            (Run::Section(run), Some(rollups)) if rollups.usable[run.section] => {
+                let section: &Section = &self.set.sections()[run.section];
+                let states = section.rollups().ok_or_else(no_rollups)?;
+                if let Some(SplitRun { head, rollups, tail }) = split(run, section, states, &mut rollups.scratch)? {
+                    self.runs.extend(head.map(Run::Section));
+                    self.runs.push_back(Run::Rollup(rollups));
+                    self.runs.extend(tail.map(Run::Section));
+                    return Ok(());
+                }
             }
+            (Run::Narrow(run), Some(rollups))
+                if rollups.in_memory && rollups.uses.fits_chunk(&run.chunk, &self.fields) =>
+            {
+                if let Some(SplitChunkRun { head, rollups, tail }) = split_chunk(run) {
+                    self.runs.extend(head.map(Run::Narrow));
+                    self.runs.push_back(Run::ChunkRollup(rollups));
+                    self.runs.extend(tail.map(Run::Narrow));
+                    return Ok(());
+                }
+            }
+            _ => {}
         }
         self.runs.push_back(run);
         Ok(())
@@ -249,20 +264,40 @@ impl<'a> SeriesScan<'a> {
         let (source, offset, len) = match step {
             Step::Rollup(RollupStep { run, rows, row_end }) => {
                 let section: &Section = &self.set.sections()[run.section];
-                let rollups = self.rollups.as_mut().ok_or_else(no_rollups)?;
+                let Rollups { uses, states, scratch, .. } = self.rollups.as_mut().ok_or_else(no_rollups)?;
                 self.served.rollups += rows.len() as u64;
                 let start = rows.start as usize;
+                let (rollups, states) = (section.rollups().ok_or_else(no_rollups)?, &states[run.section]);
+                let source = SectionSource { section, rollups, entry: run.entry, states, row_end };
                 let mut piece = RollupPiece {
-                    section,
-                    rollups: section.rollups().ok_or_else(no_rollups)?,
-                    entry: run.entry,
+                    source: RollupSource::Section(source),
+                    fields: &self.fields,
                     key: RollupVector { section: run.section, vector: start / VECTOR_LEN },
                     rows: start % VECTOR_LEN..start % VECTOR_LEN + rows.len(),
-                    states: &rollups.states[run.section],
-                    scratch: &mut rollups.scratch,
+                    scratch,
                     times: &mut self.scratch.times,
                 };
-                piece.load(&rollups.uses, row_end)?;
+                piece.load(uses)?;
+                return Ok(Some(Piece::Rollup(piece)));
+            }
+            Step::ChunkRollup { side, buckets } => {
+                let run = match side {
+                    Side::Front => self.runs.front(),
+                    Side::Back => self.runs.back(),
+                };
+                let Some(Run::ChunkRollup(run)) = run else { return Ok(None) };
+                let Rollups { uses, scratch, .. } = self.rollups.as_mut().ok_or_else(no_rollups)?;
+                self.served.rollups += buckets.len() as u64;
+                self.memory_pieces += 1;
+                let mut piece = RollupPiece {
+                    source: RollupSource::Chunk(&run.chunk),
+                    fields: &self.fields,
+                    key: RollupVector::of_memory(self.memory_pieces),
+                    rows: buckets,
+                    scratch,
+                    times: &mut self.scratch.times,
+                };
+                piece.load(uses)?;
                 return Ok(Some(Piece::Rollup(piece)));
             }
             Step::Vector(step) => {
@@ -328,7 +363,11 @@ impl<'a> SeriesScan<'a> {
                     let (rows, row_end) = run.take_front(states, scratch)?;
                     return Ok(Some(Step::Rollup(RollupStep { run: run.clone(), rows, row_end })));
                 }
-                Run::Section(_) | Run::Chunk(_) | Run::Narrow(_) | Run::Rollup(_) => {
+                Run::ChunkRollup(run) if !run.buckets.is_empty() => {
+                    let buckets = run.take_front();
+                    return Ok(Some(Step::ChunkRollup { side: Side::Front, buckets }));
+                }
+                Run::Section(_) | Run::Chunk(_) | Run::Narrow(_) | Run::Rollup(_) | Run::ChunkRollup(_) => {
                     self.runs.pop_front();
                 }
                 Run::Merge(_) => {
@@ -371,7 +410,11 @@ impl<'a> SeriesScan<'a> {
                     let (rows, row_end) = run.take_back(states, scratch)?;
                     return Ok(Some(Step::Rollup(RollupStep { run: run.clone(), rows, row_end })));
                 }
-                Run::Section(_) | Run::Chunk(_) | Run::Narrow(_) | Run::Rollup(_) => {
+                Run::ChunkRollup(run) if !run.buckets.is_empty() => {
+                    let buckets = run.take_back();
+                    return Ok(Some(Step::ChunkRollup { side: Side::Back, buckets }));
+                }
+                Run::Section(_) | Run::Chunk(_) | Run::Narrow(_) | Run::Rollup(_) | Run::ChunkRollup(_) => {
                     self.runs.pop_back();
                 }
                 Run::Merge(_) => {
@@ -419,6 +462,11 @@ enum Step {
         len: usize,
     },
     Rollup(RollupStep),
+    /// Buckets of the chunk at one end.
+    ChunkRollup {
+        side: Side,
+        buckets: Range<usize>,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
