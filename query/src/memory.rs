@@ -29,7 +29,6 @@ impl MemoryAccount {
     }
 
     /// The bound.
-    #[cfg(feature = "datafusion")]
     pub(crate) fn limit_bytes(&self) -> u64 {
         self.limit_bytes
     }
@@ -99,6 +98,11 @@ pub(crate) struct MemoryHolder {
 }
 
 impl MemoryHolder {
+    /// What is held.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.used_bytes
+    }
+
     /// Says how much the holder uses now. It takes more when that is not enough, and keeps what it has.
     pub(crate) fn set(&mut self, bytes: u64) -> Result<()> {
         self.used_bytes = bytes;

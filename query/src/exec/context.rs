@@ -74,12 +74,19 @@ impl ExecContext<'_> {
         result
     }
 
-    /// Runs one long step that looks at no token, on a thread of its own: a statement that is cancelled leaves it to
-    /// itself, to end whenever it does.
-    pub(crate) fn abandonable<T: Send + 'static>(
+    /// Runs a step that looks at no token, apart when it is over so many rows that it takes long.
+    pub(crate) fn long_step<T: Send + 'static>(
         &self,
+        rows: usize,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        const ROWS_AT_ONCE_MAX: usize = if cfg!(test) { 1 << 8 } else { 1 << 17 };
+        if rows <= ROWS_AT_ONCE_MAX { work() } else { self.abandonable(work) }
+    }
+
+    /// Runs one long step that looks at no token, on a thread of its own: a statement that is cancelled leaves it to
+    /// itself, to end whenever it does.
+    fn abandonable<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
         self.cancellation.check()?;
         let (sender, result) = mpsc::sync_channel(1);
         std::thread::Builder::new()

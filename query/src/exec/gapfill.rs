@@ -26,10 +26,27 @@ pub(crate) fn fill_gaps(
     rows: usize,
     context: &ExecContext<'_>,
 ) -> Result<(Vec<ArrayRef>, usize)> {
-    let starts = columns[gapfill.key].as_primitive::<TimestampNanosecondType>().values().to_vec();
-    let others: Vec<&ArrayRef> = (0..keys).filter(|key| *key != gapfill.key).map(|key| &columns[key]).collect();
-    let groups = number_groups(&others, rows)?;
-    let plan = FilledRows::new(gapfill, &groups, &starts, context)?;
+    let others: Vec<ArrayRef> =
+        (0..keys).filter(|key| *key != gapfill.key).map(|key| Arc::clone(&columns[key])).collect();
+    let groups = context.long_step(rows, move || number_groups(&others, rows))?;
+    let buckets = gapfill.ordinals.map_or(0, |(first, last)| i128::from(last) - i128::from(first) + 1).max(0);
+    let total = buckets.saturating_mul(groups.len() as i128).saturating_add(rows as i128);
+    // Without gaps to fill, the rows are groups that were counted before.
+    let total = usize::try_from(total).unwrap_or(usize::MAX);
+    context.check_groups(total)?;
+    let gapfill = gapfill.clone();
+    context.long_step(total, move || fill(&gapfill, keys, &columns, &groups, total))
+}
+
+fn fill(
+    gapfill: &GapFill,
+    keys: usize,
+    columns: &[ArrayRef],
+    groups: &[Vec<u32>],
+    total: usize,
+) -> Result<(Vec<ArrayRef>, usize)> {
+    let starts_ns = columns[gapfill.key].as_primitive::<TimestampNanosecondType>().values();
+    let plan = FilledRows::new(gapfill, groups, starts_ns, total);
     let mut filled = Vec::with_capacity(columns.len() + gapfill.fills.len());
     for (index, column) in columns.iter().enumerate() {
         filled.push(if index == gapfill.key {
@@ -52,7 +69,7 @@ pub(crate) fn fill_gaps(
 }
 
 /// Per group its rows, groups in order of first sight.
-fn number_groups(keys: &[&ArrayRef], rows: usize) -> Result<Vec<Vec<u32>>> {
+fn number_groups(keys: &[ArrayRef], rows: usize) -> Result<Vec<Vec<u32>>> {
     if keys.is_empty() {
         return Ok(vec![(0..rows as u32).collect()]);
     }
@@ -90,18 +107,13 @@ struct FilledRows {
 }
 
 impl FilledRows {
-    fn new(gapfill: &GapFill, groups: &[Vec<u32>], starts_ns: &[i64], context: &ExecContext<'_>) -> Result<Self> {
-        let buckets = gapfill.ordinals.map_or(0, |(first, last)| i128::from(last) - i128::from(first) + 1).max(0);
-        let total = buckets.saturating_mul(groups.len() as i128).saturating_add(starts_ns.len() as i128);
-        // Without gaps to fill, the rows are groups that were counted before.
-        let total = usize::try_from(total).unwrap_or(usize::MAX);
-        context.check_groups(total)?;
+    /// At most `total` rows.
+    fn new(gapfill: &GapFill, groups: &[Vec<u32>], starts_ns: &[i64], total: usize) -> Self {
         let mut rows: Vec<Option<u32>> = Vec::with_capacity(total);
         let mut group_rows: Vec<u32> = Vec::with_capacity(total);
         let mut filled_ns: Vec<i64> = Vec::with_capacity(total);
         let mut ranges = Vec::with_capacity(groups.len());
         for group in groups {
-            context.cancellation.check()?;
             let from = rows.len();
             let mut known: Vec<(i64, u32)> =
                 group.iter().map(|row| (gapfill.bucket.ordinal(starts_ns[*row as usize]), *row)).collect();
@@ -128,12 +140,12 @@ impl FilledRows {
             known.for_each(|(_, row)| push(starts_ns[row as usize], Some(row)));
             ranges.push(from..rows.len());
         }
-        Ok(Self {
+        Self {
             rows: UInt32Array::from(rows),
             group_rows: UInt32Array::from(group_rows),
             starts_ns: filled_ns,
             groups: ranges,
-        })
+        }
     }
 
     /// Whether the starts of two rows of a group lie within the limit of a fill.

@@ -10,6 +10,7 @@ mod bucket_limit;
 mod bucket_runs;
 mod case;
 mod context;
+mod discard;
 mod expr;
 mod field_filter;
 mod float_zero;

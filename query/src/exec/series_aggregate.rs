@@ -12,6 +12,7 @@ use lynxstore_storage::snapshot::{Piece, RollupPiece, SeriesScan, TableSnapshot,
 use lynxstore_storage::types::FieldType;
 
 use super::context::ExecContext;
+use super::discard::discard;
 use super::field_filter::{FieldFilter, Selection};
 use super::series_ends::WantedEnds;
 use super::series_groups::{GroupPart, SeriesGroups};
@@ -233,12 +234,13 @@ pub(crate) fn aggregate(
     let work = |series: Range<usize>| {
         let scan = grouping.scan(plan, source, context)?;
         let mut worker = Worker::new(grouping, &surroundings, scan, series.clone(), context)?;
-        match &wanted_ends {
-            Some(wanted) => worker.run_ends(wanted, series, context)?,
-            None if reads_presence => worker.run_presence(series, context)?,
-            None => worker.run(series, context)?,
-        }
-        Ok(worker.finish(context))
+        let done = match &wanted_ends {
+            Some(wanted) => worker.run_ends(wanted, series, context),
+            None if reads_presence => worker.run_presence(series, context),
+            None => worker.run(series, context),
+        };
+        let part = worker.finish(context);
+        done.map(|()| part)
     };
     let parts = context.timed(Step::Scan, || context.map(partitions, work))?;
     context.timed(Step::Merge, || SeriesGroups::new(&grouping.layout, tags, parts, context))
@@ -281,17 +283,26 @@ impl<'a> Worker<'a> {
     ) -> Result<Self> {
         let source = shared.source;
         let positions = grouping.positions(source)?;
-        let groups = shared.tags.count_in(series) as u64;
+        let groups = shared.tags.count_in(series.clone()) as u64;
+        let mut states = GroupStates::new(&grouping.layout, 0);
+        let mut keys = Vec::new();
+        let group_bytes = group_bytes(&grouping.layout);
+        let mut memory = context.memory.holder();
         let index = match (grouping.bucket, bucket_range(grouping, source)) {
             (None, _) => StateIndex::Dense { first: 0, buckets: 1 },
             (Some(_), Some((first, buckets))) if groups.saturating_mul(buckets) <= DENSE_STATES_MAX => {
                 StateIndex::Dense { first, buckets: buckets as usize }
             }
-            _ => StateIndex::Sparse(HashMap::new()),
+            (Some(_), bounds) => {
+                // Every row in a group of its own is the most; no more than the statement may have.
+                let rows = series.map(|index| source.values_estimate(index)).sum::<u64>();
+                let most = bounds.map_or(rows, |(_, buckets)| rows.min(groups.saturating_mul(buckets)));
+                let expected = most.min(context.memory.limit_bytes() / group_bytes) as usize;
+                states.reserve(expected);
+                keys.reserve_exact(expected);
+                StateIndex::Sparse(HashMap::with_capacity(expected))
+            }
         };
-        let mut states = GroupStates::new(&grouping.layout, 0);
-        let group_bytes = group_bytes(&grouping.layout);
-        let mut memory = context.memory.holder();
         if let StateIndex::Dense { buckets, .. } = index {
             context.check_groups(groups as usize)?;
             memory.set(groups.saturating_mul(buckets as u64).saturating_mul(group_bytes))?;
@@ -303,7 +314,7 @@ impl<'a> Worker<'a> {
             scan,
             local_groups: vec![NO_GROUP; shared.tags.len()],
             index,
-            keys: Vec::new(),
+            keys,
             states,
             arguments: SeriesArguments {
                 series: 0,
@@ -398,16 +409,21 @@ impl<'a> Worker<'a> {
         if let Some(trace) = context.trace {
             trace.add_scan(self.counted, &self.scan);
         }
-        match self.index {
-            StateIndex::Sparse(_) => GroupPart { groups: self.keys, states: self.states, memory: self.memory },
+        let groups = match self.index {
+            StateIndex::Sparse(index) => {
+                let bytes = index.allocation_size() as u64;
+                discard(index, bytes);
+                self.keys
+            }
             StateIndex::Dense { first, buckets } => {
                 let mut groups = Vec::with_capacity(self.keys.len() * buckets);
                 for (group, _) in &self.keys {
                     groups.extend((0..buckets as i64).map(|bucket| (*group, first + bucket)));
                 }
-                GroupPart { groups, states: self.states, memory: self.memory }
+                groups
             }
-        }
+        };
+        GroupPart { groups, states: self.states, memory: self.memory }
     }
 }
 

@@ -7,13 +7,14 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, TimestampNanosecondArray};
-use arrow::compute::interleave;
+use arrow::compute::{concat, interleave};
 use hashbrown::HashMap;
 
 use super::context::ExecContext;
+use super::discard::discard;
 use super::series_aggregate::{SeriesGrouping, SeriesKeyPart};
 use super::state_size::group_bytes;
-use super::states::{GroupStates, Layout};
+use super::states::{GroupStates, Layout, Output};
 use super::tag_groups::TagGroups;
 use crate::error::{Error, Result};
 use crate::memory::MemoryHolder;
@@ -27,6 +28,17 @@ pub(super) struct GroupPart {
     pub(super) states: GroupStates,
     /// What they take.
     pub(super) memory: MemoryHolder,
+}
+
+impl Drop for GroupPart {
+    fn drop(&mut self) {
+        let bytes = self.memory.bytes();
+        let states = GroupStates {
+            rows: std::mem::take(&mut self.states.rows),
+            columns: std::mem::take(&mut self.states.columns),
+        };
+        discard((std::mem::take(&mut self.groups), states), bytes);
+    }
 }
 
 /// The result of a grouping: groups by tag group and bucket.
@@ -46,6 +58,13 @@ struct Place {
     ordinal: i64,
 }
 
+/// A column of the result.
+#[derive(Debug, Clone, Copy)]
+enum GroupColumn<'a> {
+    Key(&'a SeriesKeyPart),
+    Output(&'a Output),
+}
+
 /// Whether groups stand in the order that the query asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GroupOrder {
@@ -57,6 +76,9 @@ pub(crate) enum GroupOrder {
 
 /// Values of all columns together from which on threads make them.
 const VALUES_FOR_THREADS_MIN: usize = if cfg!(test) { 64 } else { 1 << 14 };
+
+/// Groups whose columns a thread makes without a look at the token.
+const PLACES_AT_ONCE: usize = if cfg!(test) { 1 << 8 } else { 1 << 18 };
 
 /// Groups that are merged between two looks at the token.
 const GROUPS_AT_ONCE: usize = 1 << 15;
@@ -86,73 +108,92 @@ impl SeriesGroups {
         grouping: &SeriesGrouping,
         context: &ExecContext<'_>,
     ) -> Result<(Vec<ArrayRef>, usize, GroupOrder)> {
-        let places = self.places(plan, aggregation, grouping);
+        let places = self.places(plan, aggregation, grouping, context)?;
         if aggregation.keys.is_empty() && places.is_empty() {
             let columns = GroupStates::new(&grouping.layout, 1).finish(&grouping.layout, &[0]);
             return Ok((columns, 1, GroupOrder::Any));
         }
-        let key_column = |part: &SeriesKeyPart| match part {
-            SeriesKeyPart::Tag(tag) => self.tags.column(*tag, places.iter().map(|place| place.group)),
-            SeriesKeyPart::Bucket => bucket_column(grouping.bucket, places.iter().map(|place| place.ordinal)),
+        // Slices, so that no thread goes on for long without a look at the token.
+        let slices: Vec<&[Place]> = match places.is_empty() {
+            true => vec![&[]],
+            false => places.chunks(PLACES_AT_ONCE).collect(),
         };
-        context.cancellation.check()?;
-        let mut columns: Vec<ArrayRef> = grouping.keys.iter().map(key_column).collect();
-        context.cancellation.check()?;
+        let columns = grouping.keys.iter().map(GroupColumn::Key);
+        let columns: Vec<_> = columns.chain(grouping.layout.outputs.iter().map(GroupColumn::Output)).collect();
+        let pieces = columns.iter().flat_map(|column| slices.iter().map(move |slice| (column, *slice)));
+        let finish = |(column, slice): (&GroupColumn<'_>, &[Place])| {
+            context.cancellation.check()?;
+            match column {
+                GroupColumn::Key(SeriesKeyPart::Tag(tag)) => {
+                    Ok(self.tags.column(*tag, slice.iter().map(|place| place.group)))
+                }
+                GroupColumn::Key(SeriesKeyPart::Bucket) => {
+                    Ok(bucket_column(grouping.bucket, slice.iter().map(|place| place.ordinal)))
+                }
+                GroupColumn::Output(output) => self.finish_slice(output, slice),
+            }
+        };
+        let mut pieces: Vec<ArrayRef> = match columns.len() * places.len() >= VALUES_FOR_THREADS_MIN {
+            true => context.map(pieces.collect(), finish)?,
+            false => pieces.map(finish).collect::<Result<_>>()?,
+        };
+        if slices.len() > 1 {
+            let joined = pieces.chunks(slices.len()).map(|pieces| {
+                let pieces = pieces.to_vec();
+                context.long_step(places.len(), move || {
+                    concat(&pieces.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>()).map_err(Error::arrow)
+                })
+            });
+            pieces = joined.collect::<Result<_>>()?;
+        }
+        Ok((pieces, places.len(), self.order(plan, grouping)))
+    }
+
+    /// What a function comes to in some groups.
+    fn finish_slice(&self, output: &Output, places: &[Place]) -> Result<ArrayRef> {
         // Per part its states in the order of the places, and per place where to find it among them.
         let mut states: Vec<Vec<u32>> = vec![Vec::new(); self.parts.len()];
         let mut picks = Vec::with_capacity(places.len());
-        for place in &places {
+        for place in places {
             let states = &mut states[place.part as usize];
             picks.push((place.part as usize, states.len()));
             states.push(place.state);
         }
-        let finish = |output: usize| {
-            context.cancellation.check()?;
-            let parts = self.parts.iter().zip(&states);
-            let parts: Vec<ArrayRef> =
-                parts.map(|(part, states)| part.states.finish_one(&grouping.layout.outputs[output], states)).collect();
-            match parts.as_slice() {
-                [only] => Ok(Arc::clone(only)),
-                parts => {
-                    let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-                    interleave(&parts, &picks).map_err(Error::arrow)
-                }
-            }
-        };
-        let outputs: Vec<usize> = (0..grouping.layout.outputs.len()).collect();
-        if outputs.len() * places.len() >= VALUES_FOR_THREADS_MIN {
-            columns.extend(context.map(outputs, finish)?);
-        } else {
-            columns.extend(outputs.into_iter().map(finish).collect::<Result<Vec<_>>>()?);
+        let parts = self.parts.iter().zip(&states).filter(|(_, states)| states.len() == places.len());
+        if let Some((part, states)) = parts.last() {
+            return Ok(part.states.finish_one(output, states));
         }
-        Ok((columns, places.len(), self.order(plan, grouping)))
+        let parts = self.parts.iter().zip(&states);
+        let parts: Vec<ArrayRef> = parts.map(|(part, states)| part.states.finish_one(output, states)).collect();
+        let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+        interleave(&parts, &picks).map_err(Error::arrow)
     }
 
     /// The groups with rows, in order.
-    fn places(&self, plan: &SelectPlan, aggregation: &Aggregation, grouping: &SeriesGrouping) -> Vec<Place> {
-        let mut places = Vec::new();
+    fn places(
+        &self,
+        plan: &SelectPlan,
+        aggregation: &Aggregation,
+        grouping: &SeriesGrouping,
+        context: &ExecContext<'_>,
+    ) -> Result<Vec<Place>> {
+        let total = self.parts.iter().map(|part| part.groups.len()).sum();
+        let mut places = Vec::with_capacity(total);
         for (part, GroupPart { groups, states, .. }) in self.parts.iter().enumerate() {
             // A grouping without keys has one group, also when no row is in it.
             let is_group = |rows: u64| rows > 0 || aggregation.keys.is_empty();
-            let with_rows = groups.iter().zip(&states.rows).enumerate().filter(|(_, (_, rows))| is_group(**rows));
-            places.extend(with_rows.map(|(state, (&(group, ordinal), _))| Place {
-                group,
-                part: part as u32,
-                state: state as u32,
-                ordinal,
-            }));
+            for (state, (&(group, ordinal), rows)) in groups.iter().zip(&states.rows).enumerate() {
+                if state.is_multiple_of(GROUPS_AT_ONCE) {
+                    context.cancellation.check()?;
+                }
+                if is_group(*rows) {
+                    places.push(Place { group, part: part as u32, state: state as u32, ordinal });
+                }
+            }
         }
-        let key = |place: &Place| (place.group, place.ordinal);
-        if !places.is_sorted_by_key(key) {
-            places.sort_unstable_by_key(key);
-        }
-        if is_bucket_first(plan, grouping) {
-            places = by_ordinal(places);
-        }
-        if is_reversed(plan) {
-            places.reverse();
-        }
-        places
+        let by_bucket = is_bucket_first(plan, grouping);
+        let is_reversed = is_reversed(plan);
+        context.long_step(places.len(), move || Ok(ordered(places, by_bucket, is_reversed)))
     }
 
     /// Whether `places` gives the order of the query.
@@ -177,6 +218,21 @@ impl SeriesGroups {
     }
 }
 
+/// The places by group and bucket, or by bucket and group.
+fn ordered(mut places: Vec<Place>, by_bucket: bool, is_reversed: bool) -> Vec<Place> {
+    let key = |place: &Place| (place.group, place.ordinal);
+    if !places.is_sorted_by_key(key) {
+        places.sort_unstable_by_key(key);
+    }
+    if by_bucket {
+        places = by_ordinal(places);
+    }
+    if is_reversed {
+        places.reverse();
+    }
+    places
+}
+
 /// Whether no tag group is in two parts.
 fn are_apart(parts: &[GroupPart], groups: usize) -> bool {
     let mut part_of = vec![usize::MAX; groups];
@@ -192,14 +248,17 @@ fn are_apart(parts: &[GroupPart], groups: usize) -> bool {
 }
 
 fn merge(layout: &Layout, parts: Vec<GroupPart>, context: &ExecContext<'_>) -> Result<GroupPart> {
-    let mut index: HashMap<(u32, i64), u32> = HashMap::new();
-    let mut groups: Vec<(u32, i64)> = Vec::new();
+    let most = parts.iter().map(|part| part.groups.len()).sum();
+    let mut index: HashMap<(u32, i64), u32> = HashMap::with_capacity(most);
+    let mut groups: Vec<(u32, i64)> = Vec::with_capacity(most);
     let mut merged = GroupStates::new(layout, 0);
+    merged.reserve(most);
     let mut memory = context.memory.holder();
     // What a part takes is given back when it is merged.
-    for GroupPart { groups: part_groups, states, memory: _part_memory } in parts {
-        let mut pairs = Vec::with_capacity(part_groups.len());
-        for (state, key) in part_groups.iter().enumerate().filter(|(state, _)| states.rows[*state] > 0) {
+    for part in parts {
+        let states = &part.states;
+        let mut pairs = Vec::with_capacity(part.groups.len());
+        for (state, key) in part.groups.iter().enumerate().filter(|(state, _)| states.rows[*state] > 0) {
             if pairs.len().is_multiple_of(GROUPS_AT_ONCE) {
                 context.cancellation.check()?;
             }
@@ -215,7 +274,7 @@ fn merge(layout: &Layout, parts: Vec<GroupPart>, context: &ExecContext<'_>) -> R
         for pairs in pairs.chunks(GROUPS_AT_ONCE) {
             context.cancellation.check()?;
             for &(group, state) in pairs {
-                merged.merge(group, &states, state);
+                merged.merge(group, states, state);
             }
         }
     }

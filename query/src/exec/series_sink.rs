@@ -165,8 +165,7 @@ impl Sink<'_> {
                     runs.push((state as usize, rows));
                 });
                 if self.keys.len() > self.states.rows.len() {
-                    // Grows in steps, so that a new bucket per block does not copy all states each time.
-                    self.states.resize(self.keys.len().next_power_of_two());
+                    self.states.grow(self.keys.len());
                 }
             }
         }

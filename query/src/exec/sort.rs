@@ -14,9 +14,6 @@ use crate::error::{Error, Result};
 use crate::memory::batch_bytes;
 use crate::plan::SortKey;
 
-/// More rows than these take longer to sort than a cancelled statement may go on.
-const ROWS_AT_ONCE_MAX: usize = 1 << 17;
-
 /// Sorts rows and cuts them to `limit`; gives at most one batch.
 pub(crate) fn sort_batches(
     batches: Vec<RecordBatch>,
@@ -27,12 +24,10 @@ pub(crate) fn sort_batches(
     let mut memory = context.memory.holder();
     // The rows in one piece, and in order.
     memory.set(2 * batches.iter().map(batch_bytes).sum::<u64>())?;
-    if batches.iter().map(RecordBatch::num_rows).sum::<usize>() <= ROWS_AT_ONCE_MAX {
-        return sort_at_once(batches, keys, limit);
-    }
+    let rows = batches.iter().map(RecordBatch::num_rows).sum();
     let keys = keys.to_vec();
     // The memory goes with the work: a statement that was cancelled may be followed by the next one at once.
-    context.abandonable(move || {
+    context.long_step(rows, move || {
         let _memory = memory;
         sort_at_once(batches, &keys, limit)
     })

@@ -133,7 +133,7 @@ impl Source {
     }
 
     /// Rows of a series in the range, assuming that they are spread evenly.
-    fn values_estimate(&self, series: usize) -> u64 {
+    pub(crate) fn values_estimate(&self, series: usize) -> u64 {
         let handle = self.set.get(series);
         let rows = handle.row_count_estimate();
         if self.range == TimeRange::ALL {

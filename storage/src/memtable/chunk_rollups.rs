@@ -116,9 +116,7 @@ impl LazyStates {
     fn states(&self, column: &NarrowColumn, buckets: &[ChunkBucket]) -> Option<&[BucketState]> {
         let make = || match column.field_type() {
             FieldType::F64 => with_floats(column, buckets, |values| states_of(values, FieldType::F64, f64::to_bits)),
-            field_type => {
-                with_integers(column, buckets, |values| states_of(values, field_type, i64::cast_unsigned))
-            }
+            field_type => with_integers(column, buckets, |values| states_of(values, field_type, i64::cast_unsigned)),
         };
         self.states.get_or_init(|| is_number(column.field_type()).then(make)?).as_deref()
     }
@@ -126,9 +124,7 @@ impl LazyStates {
     fn resets(&self, column: &NarrowColumn, buckets: &[ChunkBucket]) -> Option<&[u64]> {
         let make = || match column.field_type() {
             FieldType::F64 => with_floats(column, buckets, |values| resets_of(values, FieldType::F64, f64::to_bits)),
-            field_type => {
-                with_integers(column, buckets, |values| resets_of(values, field_type, i64::cast_unsigned))
-            }
+            field_type => with_integers(column, buckets, |values| resets_of(values, field_type, i64::cast_unsigned)),
         };
         self.resets.get_or_init(|| is_number(column.field_type()).then(make)?).as_deref()
     }

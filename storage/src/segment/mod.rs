@@ -51,9 +51,9 @@ pub use layout::SegmentOrigin;
 #[cfg(all(loom, test))]
 pub(crate) use pin::{Pin, Removable};
 pub use reader::Segment;
+pub use rollup::{FieldRollups, FieldStatistic, RowStatistic, SectionRollups};
 pub(crate) use rollup_states::{BASE_BUCKET_NS, RollupNumber, cut_into_buckets};
 pub(crate) use rollup_writer::ROWS_PER_BUCKET_MIN;
-pub use rollup::{FieldRollups, FieldStatistic, RowStatistic, SectionRollups};
 pub use section::Section;
 pub use series_shape::{SeriesShape, SeriesShapeBuilder};
 pub use vector_table::EncodedVector;

@@ -161,13 +161,7 @@ impl RollupPiece<'_> {
 }
 
 impl SectionSource<'_> {
-    fn load(
-        &self,
-        uses: &RollupUse,
-        key: RollupVector,
-        rows: Range<usize>,
-        scratch: &mut RollupScratch,
-    ) -> Result<()> {
+    fn load(&self, uses: &RollupUse, key: RollupVector, rows: Range<usize>, scratch: &mut RollupScratch) -> Result<()> {
         let rollups = self.rollups;
         let wrong = || rollups.contradiction((key.vector * VECTOR_LEN + rows.start) as u32);
         let mut counts = std::mem::take(&mut scratch.row_counts);

@@ -8,7 +8,7 @@ mod rollup;
 mod rows;
 mod value;
 
-pub(super) use layout::{Layout, StateKind};
+pub(super) use layout::{Layout, Output, StateKind};
 pub(super) use number::{NO_TIMES, Needs, NumberKind, NumberStates};
 #[cfg(feature = "datafusion")]
 pub(crate) use output::bound;

@@ -190,6 +190,29 @@ impl NumberStates {
         }
     }
 
+    /// Asks for the memory of so many groups.
+    pub(crate) fn reserve(&mut self, groups: usize) {
+        self.counts.reserve_exact(groups);
+        if self.kind == NumberKind::F64 {
+            if self.needs.sum || self.needs.bounds {
+                self.floats.reserve_exact(groups);
+            }
+        } else {
+            if self.needs.sum {
+                self.sums.reserve_exact(groups);
+            }
+            if self.needs.bounds {
+                self.bounds.reserve_exact(groups);
+            }
+        }
+        if self.needs.moments {
+            self.moments.reserve_exact(groups);
+        }
+        if self.needs.ends {
+            self.ends.reserve_exact(groups);
+        }
+    }
+
     /// Adds whole vectors from their statistics; `false` when these do not say enough.
     pub(crate) fn add_zone(&mut self, group: usize, zone: &ZoneMap, rows: usize) -> bool {
         if self.needs.moments || self.needs.ends {

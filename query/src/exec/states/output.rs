@@ -74,6 +74,26 @@ impl GroupStates {
         }
     }
 
+    /// Asks for the memory of so many groups without touching it, so that growing to them copies nothing.
+    pub(crate) fn reserve(&mut self, groups: usize) {
+        self.rows.reserve_exact(groups);
+        for column in &mut self.columns {
+            match column {
+                ColumnStates::Count(counts) => counts.reserve_exact(groups),
+                ColumnStates::Number(states) => states.reserve(groups),
+                ColumnStates::Value(_) | ColumnStates::Summary(_) => {}
+            }
+        }
+    }
+
+    /// Makes room for at least `groups` groups: in steps within what was reserved, else for twice as many, so that a new
+    /// bucket per block does not copy all states each time.
+    pub(crate) fn grow(&mut self, groups: usize) {
+        const STEP: usize = 1 << 14;
+        let reserved = self.rows.capacity();
+        self.resize(if groups <= reserved { reserved.min(groups + STEP) } else { groups.next_power_of_two() });
+    }
+
     /// Bytes that summaries take.
     pub(crate) fn summary_bytes(&self) -> u64 {
         let bytes = self.columns.iter().map(|column| match column {
