@@ -11,7 +11,7 @@ use crate::types::{SegmentId, TableId, Tier, TombstoneId};
 
 /// The format that this build writes and reads.
 pub(super) const FORMAT_VERSION: u32 = 1;
-/// Data of a vector, dictionaries, metadata blocks and the footer start at multiples of this: a cache line, and what
+/// Data of a hot vector, dictionaries, metadata blocks and the footer start at multiples of this: a cache line, and what
 /// Arrow recommends for buffers.
 pub(super) const ALIGNMENT: usize = 64;
 /// Length of the file header.

@@ -36,6 +36,7 @@ pub struct SegmentWriter {
     io: Arc<dyn Io>,
     id: SegmentId,
     origin: SegmentOrigin,
+    tier: Tier,
     path: PathBuf,
     output: Output,
     table: Option<OpenTable>,
@@ -48,6 +49,7 @@ pub struct SegmentWriter {
 #[derive(Debug)]
 struct OpenTable {
     schema: TableSchema,
+    tier: Tier,
     sections: BTreeMap<i64, SectionWriter>,
     /// Partition of the series that was begun with [`SegmentWriter::begin_series`].
     open_partition: i64,
@@ -55,7 +57,7 @@ struct OpenTable {
 
 impl OpenTable {
     fn section(&mut self, partition_start_ns: i64) -> &mut SectionWriter {
-        self.sections.entry(partition_start_ns).or_insert_with(|| SectionWriter::new(&self.schema))
+        self.sections.entry(partition_start_ns).or_insert_with(|| SectionWriter::new(&self.schema, self.tier))
     }
 }
 
@@ -92,6 +94,7 @@ impl SegmentWriter {
             io,
             id,
             origin,
+            tier,
             path: path.to_path_buf(),
             output,
             table: None,
@@ -112,7 +115,8 @@ impl SegmentWriter {
         if self.footer.sections.last().is_some_and(|last| last.table_id >= schema.id) {
             return Err(Error::invalid("the tables of a segment must come in the order of their ids, each once"));
         }
-        self.table = Some(OpenTable { schema: schema.clone(), sections: BTreeMap::new(), open_partition: 0 });
+        self.table =
+            Some(OpenTable { schema: schema.clone(), tier: self.tier, sections: BTreeMap::new(), open_partition: 0 });
         Ok(())
     }
 
