@@ -14,9 +14,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lynxstore_storage::encoding::{VectorBuffer, kernel, sum_vector_i64};
 use lynxstore_storage::engine::{Ack, Engine, EngineOptions, SegmentInfo};
 use lynxstore_storage::io::RealIo;
-use lynxstore_storage::segment::{Segment, segment_file_name};
+use lynxstore_storage::segment::{Section, Segment, SegmentOrigin, SegmentWriter, SeriesShape, segment_file_name};
 use lynxstore_storage::snapshot::{SeriesSet, TagFilter, TagTerm};
-use lynxstore_storage::types::{FieldType, SeriesBatch, SeriesKey, SeriesRows, TableSpec, TimeRange};
+use lynxstore_storage::types::{FieldType, SegmentId, SeriesBatch, SeriesKey, SeriesRows, TableSpec, Tier, TimeRange};
 
 const HOSTS: usize = if cfg!(debug_assertions) { 20 } else { 1_000 };
 const ROWS: usize = 8_640;
@@ -128,6 +128,39 @@ fn sum_packed(segments: &[Segment]) -> i64 {
     sum
 }
 
+/// The rows of a section of the table as a warm segment of its own.
+fn warm_copy(dir: &Path, section: &Section) -> Segment {
+    let (path, id) = (dir.join("warm.seg"), SegmentId(u64::MAX));
+    let origin = SegmentOrigin::of_flush(id);
+    let mut writer = SegmentWriter::create_with_origin(Arc::new(RealIo), &path, id, origin, Tier::Warm)
+        .expect("the directory is writable");
+    writer.begin_table(&section.written_schema().expect("the segment is sound")).expect("the table is the first");
+    let mut buffer = VectorBuffer::<i64>::boxed();
+    for series in 0..section.series_count() {
+        let entry = section.series(series);
+        let times: Vec<i64> = (0..i64::from(entry.row_count)).map(|row| entry.min_time + row * entry.step_ns).collect();
+        let shape = SeriesShape::of(&times).expect("times ascend");
+        writer.begin_series(&section.series_key(series), &shape).expect("series are in order");
+        let (mut row, end) = (entry.row_start, entry.row_start + entry.row_count);
+        while row < end {
+            // A series of so many rows shares no vector.
+            let vector = section.vector_of_row(row);
+            let rows = section.vector_rows(vector);
+            let fields = section.columns().iter().map(|column| {
+                let len = column.decode_i64(vector, &mut buffer).expect("the segment is sound");
+                (column.id(), Arc::new(Int64Array::from(buffer[..len].to_vec())) as ArrayRef)
+            });
+            let fields: Vec<_> = fields.collect();
+            let part = (rows.start - entry.row_start) as usize..(rows.end - entry.row_start) as usize;
+            writer.append_rows(&times[part], &fields).expect("rows are those of the shape");
+            row = rows.end;
+        }
+    }
+    writer.end_table().expect("the disk has room");
+    let meta = writer.finish().expect("the disk has room");
+    Segment::open(Arc::new(RealIo), &path, id, meta.file_len).expect("the segment is sound")
+}
+
 fn scan(criterion: &mut Criterion<CpuTime>) {
     let dir = tempfile::tempdir().expect("there is a directory for temporary files");
     let engine = build(dir.path());
@@ -140,12 +173,21 @@ fn scan(criterion: &mut Criterion<CpuTime>) {
     assert_eq!(sum_decoded(&all, TimeRange::ALL), sum_from_zones(&all));
     assert_eq!(sum_decoded(&all, TimeRange::ALL), sum_packed(&segments));
 
+    let warm = vec![warm_copy(dir.path(), &segments[0].sections()[0])];
+    println!("the first section, warm: {:.1} MB", warm[0].file_len() as f64 / 1e6);
+    if segments.len() == 1 && segments[0].sections().len() == 1 {
+        assert_eq!(sum_packed(&warm), sum_packed(&segments));
+    }
+
     let mut group = criterion.benchmark_group("scan");
     group.sample_size(20);
     group.throughput(Throughput::Elements((HOSTS * ROWS) as u64));
     group.bench_function("sum of a column, decoded", |bencher| bencher.iter(|| sum_decoded(&all, TimeRange::ALL)));
     group.bench_function("sum of a column, on the packed numbers", |bencher| bencher.iter(|| sum_packed(&segments)));
     group.bench_function("sum of a column, from zone maps", |bencher| bencher.iter(|| sum_from_zones(&all)));
+    let rows = warm[0].row_count();
+    group.throughput(Throughput::Elements(rows));
+    group.bench_function("sum of a warm column, decoded", |bencher| bencher.iter(|| sum_packed(&warm)));
     let hour = TimeRange { start_ns: 3_600_000_000_000, end_ns: 7_199_999_999_999 };
     let filter = TagFilter { terms: vec![TagTerm::one_of(0, vec!["host_7".into()])] };
     group.throughput(Throughput::Elements(360));

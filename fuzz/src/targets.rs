@@ -10,8 +10,8 @@ use lynxstore::ingest::rows::{RowLimits, RowWriter};
 use lynxstore::ingest::table_body::{self, BodyFormat};
 use lynxstore::ingest::{events, exposition, line_protocol, otlp, prometheus};
 use lynxstore_storage::encoding::{
-    VECTOR_LEN, VectorHeader, compare_vector_i64, decode_f64, decode_i64, decode_strings_plain, decode_validity,
-    kernel, min_max_vector_i64, sum_vector_i64,
+    ColumnCode, DecodeTable, VECTOR_LEN, VectorHeader, compare_vector_i64, decode_column_f64, decode_column_i64,
+    decode_f64, decode_i64, decode_strings_plain, decode_validity, kernel, min_max_vector_i64, sum_vector_i64,
 };
 use lynxstore_storage::engine::{Background, Engine, EngineOptions};
 use lynxstore_storage::io::sim::SimIo;
@@ -79,6 +79,9 @@ fn single_vector(bytes: &[u8]) {
     let Some((len_bytes, data)) = rest.split_first_chunk::<2>() else { return };
     let Some(header) = VectorHeader::from_bytes(header_bytes) else { return };
     let len = usize::from(u16::from_le_bytes(*len_bytes)) % (VECTOR_LEN + 1);
+    if header.is_coded() {
+        return coded_vector(&header, len, data);
+    }
     let _ = decode_i64(&header, data, len, &mut [0; VECTOR_LEN]);
     let _ = decode_f64(&header, data, len, &mut [0.0; VECTOR_LEN]);
     let _ = decode_strings_plain(&header, data, len);
@@ -100,6 +103,17 @@ fn single_vector(bytes: &[u8]) {
         kernel::compare_i64(op, values, header.base, &mut expected);
         assert_eq!(found, expected, "a comparison of the packed form has another result");
     }
+}
+
+/// A vector behind the code of its column.
+fn coded_vector(header: &VectorHeader, len: usize, bytes: &[u8]) {
+    let Some(code_len) = bytes.first_chunk().map(ColumnCode::byte_len) else { return };
+    let Some((code, data)) = bytes.split_at_checked(code_len) else { return };
+    let Ok(code) = ColumnCode::from_bytes(code) else { return };
+    let table = DecodeTable::new(&code);
+    let _ = decode_column_i64(header, data, len, Some(&table), &mut [0; VECTOR_LEN]);
+    let _ = decode_column_f64(header, data, len, Some(&table), &mut [0.0; VECTOR_LEN]);
+    let _ = decode_validity(header, data, len);
 }
 
 /// The body of a remote-write request, and the same bytes as the message in it.

@@ -3,9 +3,10 @@
 //! Data: the integers as `integer` stores them (or what `split` describes, or 8 bytes per value when plain), then of
 //! decimals the exceptions (positions, 2 bytes each, then bits, 8 bytes each), then the validity mask.
 
+use super::column_code::DecodeTable;
 use super::fill::{fill_gaps, filled_copy};
 use super::header::Outliers;
-use super::integer::decode_numbers;
+use super::integer::{decode_coded, decode_numbers};
 use super::integer_form::IntegerForm;
 use super::integer_plan::IntegerPlan;
 use super::kernel;
@@ -209,6 +210,20 @@ pub fn decode_f64(
     len: usize,
     out: &mut [f64; VECTOR_LEN],
 ) -> Result<(), DecodeError> {
+    decode_column_f64(header, data, len, None, out)
+}
+
+/// The same for a vector of a column that has a code.
+///
+/// # Errors
+/// When header, data, code and length do not fit each other.
+pub fn decode_column_f64(
+    header: &VectorHeader,
+    data: &[u8],
+    len: usize,
+    code: Option<&DecodeTable>,
+    out: &mut [f64; VECTOR_LEN],
+) -> Result<(), DecodeError> {
     let (numbers, _) = split_mask(header, data, len)?;
     if header.encoding == VectorEncoding::Plain {
         return decode_plain(numbers, &mut out[..len]);
@@ -216,15 +231,24 @@ pub fn decode_f64(
     if header.encoding == VectorEncoding::Split {
         return decode_split(header, numbers, len, kernel::as_bits_mut(out));
     }
+    let mut exceptions = numbers;
+    if header.is_coded() {
+        decode_coded(header, &mut exceptions, len, code, kernel::as_bits_mut(out))?;
+    }
     let Some(exponent) = header.decimal_exponent() else {
-        return decode_numbers(header, numbers, len, kernel::as_bits_mut(out));
+        return match (header.is_coded(), exceptions) {
+            (true, []) => Ok(()),
+            (true, _) => Err(DecodeError::new("the numbers have more bytes than the header says")),
+            (false, _) => decode_numbers(header, numbers, len, kernel::as_bits_mut(out)),
+        };
     };
     let exponent = exponent as usize;
     if exponent >= kernel::POWERS_OF_TEN.len() {
         return Err(DecodeError::new("the decimal exponent is too large"));
     }
-    let mut exceptions = numbers;
-    IntegerForm::take(header, &mut exceptions, len)?.decode(len, kernel::as_bits_mut(out))?;
+    if !header.is_coded() {
+        IntegerForm::take(header, &mut exceptions, len)?.decode(len, kernel::as_bits_mut(out))?;
+    }
     kernel::decimals_to_floats(&mut out[..len], exponent);
     patch(exceptions, &mut out[..len])
 }

@@ -1,6 +1,7 @@
 //! The header of an encoded vector: 16 bytes, little endian.
 
 use super::DecodeError;
+use super::column_coder::LOW_BITS_MAX;
 use super::validity::ValidityKind;
 
 /// How the numbers of a vector are stored.
@@ -25,6 +26,10 @@ pub enum VectorEncoding {
     Runs = 7,
     /// The lowest `width` bits of floats packed, the others as codes of up to eight values (ALP_RD).
     Split = 8,
+    /// Value `i` is `base + number[i]`; the highest bits of numbers are symbols of the code of the column.
+    CodedFrame = 9,
+    /// The same with differences as in `Delta`.
+    CodedDelta = 10,
 }
 
 impl VectorEncoding {
@@ -39,6 +44,8 @@ impl VectorEncoding {
             6 => Self::Strings,
             7 => Self::Runs,
             8 => Self::Split,
+            9 => Self::CodedFrame,
+            10 => Self::CodedDelta,
             _ => return None,
         })
     }
@@ -52,7 +59,7 @@ pub struct VectorHeader {
     /// Bits per packed number, 0 to 64.
     pub width: u8,
     /// Bits 0 and 1: validity (0 all valid, 1 mask, 2 all NULL). Bits 2 to 6: 0, or the decimal exponent of a float
-    /// plus one. Bit 7: outliers are patched. Bits 8 to 15: 0.
+    /// plus one. Bit 7: outliers are patched. Bit 8: coded differences have a step of their own. Bits 9 to 15: 0.
     pub param: u16,
     /// CRC32C of the data of the vector.
     pub crc32c: u32,
@@ -64,7 +71,8 @@ const VALIDITY_BITS: u16 = 0b11;
 const EXPONENT_SHIFT: u32 = 2;
 const EXPONENT_MASK: u16 = 0x1F;
 const PATCHED: u16 = 1 << 7;
-const KNOWN_BITS: u16 = VALIDITY_BITS | EXPONENT_MASK << EXPONENT_SHIFT | PATCHED;
+const OWN_STEP: u16 = 1 << 8;
+const KNOWN_BITS: u16 = VALIDITY_BITS | EXPONENT_MASK << EXPONENT_SHIFT | PATCHED | OWN_STEP;
 
 /// What a vector does with numbers that are wider than the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,17 +108,36 @@ impl VectorHeader {
             crc32c: u32::from_le_bytes([c0, c1, c2, c3]),
             base: i64::from_le_bytes(base),
         };
-        let may_be_patched =
-            matches!(header.encoding, VectorEncoding::FrameOfReference | VectorEncoding::Delta) && width < 64;
+        let is_coded = header.is_coded();
+        let may_be_patched = is_coded
+            || matches!(header.encoding, VectorEncoding::FrameOfReference | VectorEncoding::Delta) && width < 64;
         let is_known = header.param & !KNOWN_BITS == 0
             && (may_be_patched || header.outliers() == Outliers::Fit)
+            && (header.encoding == VectorEncoding::CodedDelta || !header.has_own_step())
             && header.validity_kind().is_ok();
-        (width <= 64 && is_known).then_some(header)
+        let width_max = if is_coded { LOW_BITS_MAX } else { 64 };
+        (u32::from(width) <= width_max && is_known).then_some(header)
     }
 
     /// Whether `data` is what the encoder wrote, by its checksum.
     pub fn verify(&self, data: &[u8]) -> bool {
         crc32c::crc32c(data) == self.crc32c
+    }
+
+    /// Whether it takes the code of the column to decode the vector.
+    pub fn is_coded(&self) -> bool {
+        matches!(self.encoding, VectorEncoding::CodedFrame | VectorEncoding::CodedDelta)
+    }
+
+    pub(super) fn has_own_step(&self) -> bool {
+        self.param & OWN_STEP != 0
+    }
+
+    /// The header of a coded vector with these parts, else as it is.
+    pub(super) fn with_parts(self, outliers: Outliers, has_own_step: bool) -> Self {
+        let patched = if outliers == Outliers::Patched { PATCHED } else { 0 };
+        let own_step = if has_own_step { OWN_STEP } else { 0 };
+        Self { param: self.param & !(PATCHED | OWN_STEP) | patched | own_step, ..self }
     }
 
     pub(super) fn validity_kind(&self) -> Result<ValidityKind, DecodeError> {
@@ -165,12 +192,14 @@ mod tests {
     fn unknown_headers_are_refused() {
         let good = [2, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         assert!(VectorHeader::from_bytes(&good).is_some());
-        for (position, byte) in [(0, 9), (0, 255), (1, 65), (2, 3), (3, 1), (3, 0x80)] {
+        for (position, byte) in [(0, 11), (0, 255), (1, 65), (2, 3), (3, 1), (3, 2), (3, 0x80)] {
             let mut bytes = good;
             bytes[position] = byte;
             assert_eq!(VectorHeader::from_bytes(&bytes), None, "byte {position} = {byte}");
         }
-        for (encoding, width, is_known) in [(2, 7, true), (4, 63, true), (2, 64, false), (3, 7, false), (7, 7, false)] {
+        let widths =
+            [(2, 7, true), (4, 63, true), (2, 64, false), (3, 7, false), (7, 7, false), (9, 56, true), (10, 57, false)];
+        for (encoding, width, is_known) in widths {
             let mut bytes = good;
             (bytes[0], bytes[1], bytes[2]) = (encoding, width, 0x80);
             assert_eq!(

@@ -2,6 +2,8 @@
 //!
 //! Data: the numbers as `integer_plan` appends and `integer_form` reads them, then the validity mask.
 
+use super::coded::CodedNumbers;
+use super::column_code::DecodeTable;
 use super::fill::filled_copy;
 use super::header::Outliers;
 use super::integer_form::IntegerForm;
@@ -63,11 +65,47 @@ pub fn decode_i64(
     len: usize,
     out: &mut [i64; VECTOR_LEN],
 ) -> Result<(), DecodeError> {
+    decode_column_i64(header, data, len, None, out)
+}
+
+/// The same for a vector of a column that has a code.
+///
+/// # Errors
+/// When header, data, code and length do not fit each other.
+pub fn decode_column_i64(
+    header: &VectorHeader,
+    data: &[u8],
+    len: usize,
+    code: Option<&DecodeTable>,
+    out: &mut [i64; VECTOR_LEN],
+) -> Result<(), DecodeError> {
     let (numbers, _) = split_mask(header, data, len)?;
     if header.decimal_exponent().is_some() {
         return Err(DecodeError::new("the vector holds floats"));
     }
-    decode_numbers(header, numbers, len, out)
+    if !header.is_coded() {
+        return decode_numbers(header, numbers, len, out);
+    }
+    let mut rest = numbers;
+    decode_coded(header, &mut rest, len, code, out)?;
+    match rest {
+        [] => Ok(()),
+        _ => Err(DecodeError::new("the numbers have more bytes than the header says")),
+    }
+}
+
+/// Decodes the numbers of a coded vector off the front of `rest`.
+// Most vectors are not coded: never inlined into the decoding of those.
+#[inline(never)]
+pub(super) fn decode_coded(
+    header: &VectorHeader,
+    rest: &mut &[u8],
+    len: usize,
+    code: Option<&DecodeTable>,
+    out: &mut [i64; VECTOR_LEN],
+) -> Result<(), DecodeError> {
+    let code = code.ok_or(DecodeError::new("the column of a coded vector has no code"))?;
+    CodedNumbers::take(header, rest, len)?.decode(code, len, out)
 }
 
 /// Decodes `numbers`, the data of a vector without its mask and without what else a float vector has.

@@ -71,6 +71,9 @@ impl<'a> IntegerForm<'a> {
             VectorEncoding::Plain | VectorEncoding::Strings | VectorEncoding::Split => {
                 Err(DecodeError::new("the vector does not hold integers"))
             }
+            VectorEncoding::CodedFrame | VectorEncoding::CodedDelta => {
+                Err(DecodeError::new("the numbers of the vector are not packed"))
+            }
         }
     }
 
@@ -153,7 +156,7 @@ impl<'a> IntegerForm<'a> {
     }
 }
 
-fn take_step(rest: &mut &[u8]) -> Result<i64, DecodeError> {
+pub(super) fn take_step(rest: &mut &[u8]) -> Result<i64, DecodeError> {
     let (step, behind) = rest.split_first_chunk::<STEP_BYTES>().ok_or(DecodeError::new("the step is cut off"))?;
     *rest = behind;
     Ok(i64::from_le_bytes(*step))

@@ -11,11 +11,16 @@ use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use super::header::Outliers;
 use super::validity::{Validity, split_mask};
 use super::{
-    DecodeError, EncodeError, Mask, VECTOR_LEN, VectorEncoding, VectorHeader, ZoneMap, decode_i64, encode_i64,
+    DecodeError, EncodeError, Mask, PlainVector, VECTOR_LEN, VectorEncoding, VectorHeader, ZoneMap, decode_i64,
+    encode_i64,
 };
 
 /// Above it ZSTD takes much longer for a few per cent; below it loses them without being much faster to read.
 const ZSTD_LEVEL: i32 = 3;
+
+/// That of warm vectors, which are written once and kept long: a sixth smaller than at level 3 (lines of a web log), at a
+/// sixth of the speed; level 15 saves 9 % more and takes 14 times as long. Decompressing takes what it does at any level.
+const WARM_ZSTD_LEVEL: i32 = 9;
 
 /// How the bytes behind a length stand there.
 const STORED: u8 = 0;
@@ -118,6 +123,30 @@ pub fn encode_strings_plain(
         base: 0,
     };
     Ok((header, ZoneMap::of_nulls(null_count, values.len())))
+}
+
+/// Appends the data of a vector of strings with its bytes compressed harder and returns its header; `None`, with nothing
+/// appended, when that saves less than a twentieth or the vector holds no strings.
+pub(crate) fn recompress_strings(vector: &PlainVector<'_>, out: &mut Vec<u8>) -> Option<VectorHeader> {
+    let PlainVector { header, data, len } = *vector;
+    if header.encoding != VectorEncoding::Strings {
+        return None;
+    }
+    let (numbers, mask) = split_mask(&header, data, len).ok()?;
+    let (mut rest, mut offsets) = (numbers, vec![0]);
+    take_lengths(&mut rest, len, &mut offsets).ok()?;
+    let lengths = &numbers[..numbers.len() - rest.len()];
+    let strings = byte_strings(offsets, rest).ok()?;
+    let compressed = zstd::bulk::compress(strings.value_data(), WARM_ZSTD_LEVEL).ok()?;
+    if (lengths.len() + 1 + compressed.len() + mask.len()) * 20 > data.len() * 19 {
+        return None;
+    }
+    let start = out.len();
+    out.extend_from_slice(lengths);
+    out.push(COMPRESSED);
+    out.extend_from_slice(&compressed);
+    out.extend_from_slice(mask);
+    Some(VectorHeader { crc32c: crc32c::crc32c(&out[start..]), ..header })
 }
 
 /// Decodes `len` byte strings; `data` is what the encoder appended. NULLs are empty strings; `decode_validity` tells.

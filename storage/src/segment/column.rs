@@ -13,10 +13,9 @@ use super::dictionary::{StringDictionary, typed_strings};
 use super::file::{FoundBy, SegmentPin};
 use super::layout::check_crc;
 use super::vector_table::{EncodedVector, VectorTable};
-use crate::encoding::kernel::prefetch;
 use crate::encoding::{
-    DecodeError, VECTOR_LEN, Validity, VectorEncoding, ZoneMap, decode_dictionary, decode_f64, decode_i64,
-    decode_strings_plain, decode_validity, value_at_i64,
+    DecodeError, VECTOR_LEN, Validity, VectorEncoding, ZoneMap, decode_dictionary, decode_strings_plain,
+    decode_validity, value_at_i64,
 };
 use crate::error::{Error, Result};
 use crate::types::{ColumnId, FieldType};
@@ -71,7 +70,6 @@ pub struct SectionColumn {
     field_type: FieldType,
     storage: ColumnStorage,
     vectors: VectorTable,
-    zones: Range<usize>,
     dictionary_place: DictionaryPlace,
     dictionary: OnceLock<Arc<StringDictionary>>,
 }
@@ -83,14 +81,13 @@ impl SectionColumn {
         field_type: FieldType,
         storage: ColumnStorage,
         vectors: VectorTable,
-        zones: Range<usize>,
         dictionary_place: DictionaryPlace,
     ) -> Option<Self> {
         // Checked here once, so that planning can read zone maps without an error path.
-        let (chunks, _) = vectors.file().bytes()[zones.clone()].as_chunks::<{ ZoneMap::BYTES }>();
-        let are_zones_sound = chunks.iter().all(|bytes| ZoneMap::from_bytes(bytes).is_some());
+        let is_sound = |vector| ZoneMap::from_bytes(&vectors.zone_bytes(vector)).is_some();
+        let are_zones_sound = (0..vectors.bounds().vector_count()).all(is_sound);
         let dictionary = OnceLock::new();
-        are_zones_sound.then_some(Self { id, field_type, storage, vectors, zones, dictionary_place, dictionary })
+        are_zones_sound.then_some(Self { id, field_type, storage, vectors, dictionary_place, dictionary })
     }
 
     /// Identity of the column.
@@ -123,14 +120,11 @@ impl SectionColumn {
     /// What is known of a vector without decoding it. Of a dictionary column it describes the codes, which are in the
     /// order of the values; of plain strings only the NULLs.
     pub fn zone(&self, vector: usize) -> ZoneMap {
-        let (zones, _) = self.file().bytes()[self.zones.clone()].as_chunks();
-        ZoneMap::from_bytes(&zones[vector]).unwrap_or_default()
+        ZoneMap::from_bytes(&self.vectors.zone_bytes(vector)).unwrap_or_default()
     }
 
     /// Asks the processor for a vector and what is known of it, which are read soon.
     pub(crate) fn prefetch(&self, vector: usize) {
-        let zones = &self.file().bytes()[self.zones.clone()];
-        prefetch(&zones[vector * ZoneMap::BYTES..(vector + 1) * ZoneMap::BYTES]);
         self.vectors.prefetch(vector);
     }
 
@@ -206,8 +200,7 @@ impl SectionColumn {
 
     fn decode_integers(&self, vector: usize, out: &mut [i64; VECTOR_LEN]) -> Result<usize> {
         let encoded = self.encoded(vector)?;
-        decode_i64(&encoded.header, encoded.data, encoded.len, out)
-            .map_err(|error| self.undecodable(&encoded, error))?;
+        self.vectors.decode_i64(&encoded, out).map_err(|error| self.undecodable(&encoded, error))?;
         Ok(encoded.len)
     }
 
@@ -221,8 +214,7 @@ impl SectionColumn {
             return Err(self.mismatch("floats"));
         }
         let encoded = self.encoded(vector)?;
-        decode_f64(&encoded.header, encoded.data, encoded.len, out)
-            .map_err(|error| self.undecodable(&encoded, error))?;
+        self.vectors.decode_f64(&encoded, out).map_err(|error| self.undecodable(&encoded, error))?;
         Ok(encoded.len)
     }
 

@@ -15,6 +15,7 @@
 //! (checksums).
 
 mod bytes;
+mod code_cell;
 mod column;
 mod column_writer;
 mod dictionary;
@@ -24,6 +25,7 @@ mod file;
 mod health;
 mod interner;
 mod layout;
+mod packed_table;
 mod pin;
 mod probe;
 mod reader;
@@ -40,6 +42,7 @@ mod tests;
 mod vector_table;
 mod vector_writer;
 mod verify;
+mod warm_vectors;
 mod writer;
 
 pub use column::{ColumnStorage, SectionColumn};

@@ -10,8 +10,9 @@ use std::ops::Range;
 use super::bytes::{Cursor, LeU32s};
 use super::directory::Directory;
 use super::file::SegmentPin;
-use super::vector_table::{VectorBounds, VectorTable};
-use crate::encoding::{DecodeError, VECTOR_LEN, VectorHeader, decode_f64, decode_i64};
+use super::packed_table::Zones;
+use super::vector_table::{TableForm, VectorBounds, VectorTable};
+use crate::encoding::{DecodeError, VECTOR_LEN};
 use crate::error::{Error, Result};
 use crate::types::{ColumnId, FieldType};
 
@@ -134,8 +135,7 @@ impl FieldRollups {
         }
         let table = self.table(statistic)?;
         let encoded = table.encoded(vector)?;
-        decode_f64(&encoded.header, encoded.data, encoded.len, out)
-            .map_err(|error| undecodable(table, encoded.offset, error))?;
+        table.decode_f64(&encoded, out).map_err(|error| undecodable(table, encoded.offset, error))?;
         Ok(encoded.len)
     }
 
@@ -165,7 +165,7 @@ impl SectionRollups {
         file: &SegmentPin,
         cursor: &mut Cursor<'_>,
         directory: &Directory,
-        data: &Range<usize>,
+        (data, form): (&Range<usize>, TableForm),
         type_of: impl Fn(ColumnId) -> Option<FieldType>,
     ) -> std::result::Result<Self, &'static str> {
         const CUT: &str = "the rollups are cut off";
@@ -185,11 +185,7 @@ impl SectionRollups {
             return Err("the vectors of the rollups do not cover them");
         }
         let bounds = VectorBounds::new(file.clone(), vector_starts);
-        let table = |cursor: &mut Cursor<'_>| {
-            let locations = cursor.take(vector_count + 1, 8).ok_or(CUT)?;
-            let headers = cursor.take(vector_count, VectorHeader::BYTES).ok_or(CUT)?;
-            Ok::<_, &'static str>(VectorTable::new(file.clone(), bounds.clone(), locations, headers, data.clone()))
-        };
+        let table = |cursor: &mut Cursor<'_>| VectorTable::read(file, cursor, &bounds, data, (form, Zones::Left));
         let rows = (0..RowStatistic::COUNT).map(|_| table(cursor)).collect::<std::result::Result<_, _>>()?;
         let mut fields: Vec<FieldRollups> = Vec::new();
         for _ in 0..field_count {
@@ -280,8 +276,7 @@ fn check_series_starts(
 
 fn decode_integers(table: &VectorTable, vector: usize, out: &mut [i64; VECTOR_LEN]) -> Result<usize> {
     let encoded = table.encoded(vector)?;
-    decode_i64(&encoded.header, encoded.data, encoded.len, out)
-        .map_err(|error| undecodable(table, encoded.offset, error))?;
+    table.decode_i64(&encoded, out).map_err(|error| undecodable(table, encoded.offset, error))?;
     Ok(encoded.len)
 }
 

@@ -11,6 +11,7 @@ use arrow_select::concat::concat;
 
 use super::bytes::pad_to_8;
 use super::column_writer::{ColumnWriter, FinishedColumn};
+use super::packed_table::Zones;
 use super::rollup::{FieldStatistic, RowStatistic};
 use super::rollup_states::{
     BASE_BUCKET_NS, BucketRows, NumberState, PresentValues, RollupNumber, SeriesValues, cut_into_buckets,
@@ -179,6 +180,18 @@ impl FinishedRollups {
         self.rows.iter().chain(fields.map(|(_, vectors)| vectors))
     }
 
+    /// The same with warm vectors.
+    pub(super) fn into_warm(self) -> Self {
+        let row_count = self.row_count as usize;
+        let lens = || (0..row_count).step_by(VECTOR_LEN).map(|start| (row_count - start).min(VECTOR_LEN));
+        let into_warm = |vectors: EncodedVectors| vectors.into_warm(lens());
+        let fields = self.fields.into_iter().map(|FinishedField { id, statistics }| {
+            let statistics = statistics.into_iter().map(|(statistic, vectors)| (statistic, into_warm(vectors)));
+            FinishedField { id, statistics: statistics.collect() }
+        });
+        Self { rows: self.rows.map(into_warm), fields: fields.collect(), ..self }
+    }
+
     fn byte_len(&self) -> usize {
         let starts = self.series_starts.len() * size_of::<u32>();
         starts + self.vectors().map(|vectors| vectors.data().len() + vectors.headers().len() * 3 / 2).sum::<usize>()
@@ -199,8 +212,7 @@ impl FinishedRollups {
         pad_to_8(out);
         let mut position = data_offset;
         let mut append_tables = |vectors: &EncodedVectors, out: &mut Vec<u8>| {
-            vectors.append_locations(position, out);
-            out.extend_from_slice(vectors.headers());
+            vectors.append_tables(position, Zones::Left, out);
             position += vectors.data().len() as u64;
         };
         self.rows.iter().for_each(|vectors| append_tables(vectors, out));

@@ -10,13 +10,14 @@ use super::column::{ColumnStorage, DictionaryPlace, SectionColumn};
 use super::directory::{Directory, DirectoryShape, SeriesEntry, TagCodes, TagDictionary};
 use super::file::{SegmentFile, SegmentPin};
 use super::layout::{FooterEntry, SECTION_HEADER_BYTES, check_crc};
+use super::packed_table::Zones;
 use super::rollup::SectionRollups;
-use super::section_writer::{FLAG_ROLLUPS, FLAG_TIME_VECTORS};
-use super::vector_table::{VectorBounds, VectorTable};
-use crate::encoding::{VECTOR_LEN, VectorHeader, ZoneMap, decode_i64};
+use super::section_writer::{FLAG_ROLLUPS, FLAG_TIME_VECTORS, FLAG_WARM};
+use super::vector_table::{TableForm, VectorBounds, VectorTable};
+use crate::encoding::VECTOR_LEN;
 use crate::error::Result;
 use crate::framing::{ByteReader, decode_schema};
-use crate::types::{ColumnId, FieldType, SeriesKey, TableId, TableSchema, TimeRange};
+use crate::types::{ColumnId, FieldType, SeriesKey, TableId, TableSchema, Tier, TimeRange};
 
 /// The rows of one table and partition in a segment, ordered by series key, then time.
 ///
@@ -24,6 +25,7 @@ use crate::types::{ColumnId, FieldType, SeriesKey, TableId, TableSchema, TimeRan
 #[derive(Debug)]
 pub struct Section {
     file: SegmentPin,
+    tier: Tier,
     table_id: TableId,
     partition_start_ns: i64,
     row_count: u32,
@@ -41,7 +43,7 @@ pub struct Section {
 
 impl Section {
     /// Checks and reads the metadata of a section that the footer places within the file.
-    pub(super) fn read(file: &SegmentPin, entry: &FooterEntry) -> Result<Self> {
+    pub(super) fn read(file: &SegmentPin, entry: &FooterEntry, tier: Tier) -> Result<Self> {
         let start = entry.metadata_offset as usize;
         let metadata = start..start + entry.metadata_len as usize;
         check_crc(
@@ -53,7 +55,7 @@ impl Section {
         )?;
         let mut cursor = Cursor::new(file.bytes(), metadata.clone());
         let data = entry.data_offset as usize..start;
-        Self::parse(file, &mut cursor, data, metadata, entry)
+        Self::parse(file, &mut cursor, data, metadata, entry, tier)
             .map_err(|reason| file.corruption(cursor.position(), reason))
     }
 
@@ -63,6 +65,7 @@ impl Section {
         data: Range<usize>,
         metadata: Range<usize>,
         entry: &FooterEntry,
+        tier: Tier,
     ) -> std::result::Result<Self, &'static str> {
         let header = SectionHeader::read(cursor).ok_or("the section header is cut off")?;
         let FooterEntry { table_id, partition_start_ns, .. } = *entry;
@@ -86,34 +89,31 @@ impl Section {
         check_vector_starts(LeU32s::new(&file.bytes()[row_starts.clone()]), header.row_count)?;
         let bounds = VectorBounds::new(file.clone(), row_starts);
         let vector_times = cursor.take(vector_count, 16).ok_or(CUT)?;
-        let vectors = |cursor: &mut Cursor<'_>| {
-            let locations = cursor.take(vector_count + 1, 8).ok_or(CUT)?;
-            let headers = cursor.take(vector_count, VectorHeader::BYTES).ok_or(CUT)?;
-            Ok::<_, &'static str>(VectorTable::new(file.clone(), bounds.clone(), locations, headers, data.clone()))
-        };
-        if header.flags & !(FLAG_TIME_VECTORS | FLAG_ROLLUPS) != 0 {
+        let form = if header.flags & FLAG_WARM == 0 { TableForm::Plain } else { TableForm::Packed };
+        let vectors = |cursor: &mut Cursor<'_>, zones| VectorTable::read(file, cursor, &bounds, &data, (form, zones));
+        if header.flags & !(FLAG_TIME_VECTORS | FLAG_ROLLUPS | FLAG_WARM) != 0 {
             return Err("the section has unknown flags");
         }
-        let times = if header.flags & FLAG_TIME_VECTORS == 0 { None } else { Some(vectors(cursor)?) };
+        let times = if header.flags & FLAG_TIME_VECTORS == 0 { None } else { Some(vectors(cursor, Zones::Left)?) };
         let mut columns: Vec<SectionColumn> = Vec::new();
         for _ in 0..header.column_count {
             let record = ColumnRecord::read(cursor, &data).ok_or("the record of a column is malformed")?;
-            let vectors = vectors(cursor)?;
-            let zones = cursor.take(vector_count, ZoneMap::BYTES).ok_or(CUT)?;
+            let vectors = vectors(cursor, Zones::Kept)?;
             let ColumnRecord { id, field_type, storage, dictionary } = record;
-            let column = SectionColumn::new(id, field_type, storage, vectors, zones, dictionary);
+            let column = SectionColumn::new(id, field_type, storage, vectors, dictionary);
             columns.push(column.ok_or("a zone map is malformed")?);
         }
         let type_of = |id: ColumnId| columns.iter().find(|column| column.id() == id).map(SectionColumn::field_type);
         let rollups = match header.flags & FLAG_ROLLUPS {
             0 => None,
-            _ => Some(SectionRollups::read(file, cursor, &directory, &data, type_of)?),
+            _ => Some(SectionRollups::read(file, cursor, &directory, (&data, form), type_of)?),
         };
         if !cursor.is_at_end() {
             return Err("the section metadata is longer than its contents");
         }
         Ok(Self {
             file: file.clone(),
+            tier,
             table_id,
             partition_start_ns,
             row_count: header.row_count,
@@ -128,6 +128,11 @@ impl Section {
             columns,
             rollups,
         })
+    }
+
+    /// The tier for which its segment was written.
+    pub fn tier(&self) -> Tier {
+        self.tier
     }
 
     /// The table.
@@ -239,7 +244,8 @@ impl Section {
             return Err(self.file.corruption(self.vector_times.start, "an irregular series has no times"));
         };
         let encoded = times.encoded(vector)?;
-        decode_i64(&encoded.header, encoded.data, encoded.len, out)
+        times
+            .decode_i64(&encoded, out)
             .map_err(|error| self.file.corruption(encoded.offset, format!("a vector of times: {error}")))?;
         Ok(encoded.len)
     }

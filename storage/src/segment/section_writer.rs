@@ -12,13 +12,14 @@ use super::bytes::pad_to_8;
 use super::column_writer::{ColumnWriter, FinishedColumn};
 use super::directory_writer::DirectoryWriter;
 use super::layout::{COLUMN_RECORD_BYTES, SECTION_HEADER_BYTES};
+use super::packed_table::Zones;
 use super::rollup_writer::{FinishedRollups, RollupWriter};
 use super::series_shape::SeriesShape;
 use super::vector_writer::EncodedVectors;
 use crate::encoding::{VECTOR_LEN, encode_i64};
 use crate::error::{Error, Result};
 use crate::framing::{ByteWriter, encode_schema};
-use crate::types::{ColumnId, SeriesKey, TableId, TableSchema, TimeRange};
+use crate::types::{ColumnId, SeriesKey, TableId, TableSchema, Tier, TimeRange};
 
 /// From this many rows on a series has vectors of its own: a quarter of a vector, so that a vector that is cut for it
 /// wastes at most that share of the fixed cost per vector, and smaller series fill a shared one to three quarters.
@@ -28,10 +29,13 @@ const OWN_VECTORS_ROWS_MIN: usize = 256;
 pub(super) const FLAG_TIME_VECTORS: u32 = 1;
 /// Section flag: the section has rollups.
 pub(super) const FLAG_ROLLUPS: u32 = 2;
+/// Section flag: vectors are warm, and their tables are packed.
+pub(super) const FLAG_WARM: u32 = 4;
 
 /// The section that is being written.
 #[derive(Debug)]
 pub(super) struct SectionWriter {
+    tier: Tier,
     table_id: TableId,
     schema_block: Vec<u8>,
     tag_count: usize,
@@ -60,6 +64,7 @@ struct OpenSeries {
 
 /// A section whose vectors are all encoded.
 pub(super) struct FinishedSection {
+    tier: Tier,
     pub(super) table_id: TableId,
     pub(super) row_count: u32,
     pub(super) time_range: TimeRange,
@@ -88,11 +93,12 @@ pub(super) struct DataPlaces {
 }
 
 impl SectionWriter {
-    pub(super) fn new(schema: &TableSchema) -> Self {
+    pub(super) fn new(schema: &TableSchema, tier: Tier) -> Self {
         let mut schema_block = ByteWriter::default();
         encode_schema(schema, &mut schema_block);
         let columns: Vec<_> = schema.fields.iter().map(|field| ColumnWriter::new(field.id, field.field_type)).collect();
         Self {
+            tier,
             table_id: schema.id,
             schema_block: schema_block.bytes,
             tag_count: schema.tags.len(),
@@ -238,12 +244,24 @@ impl SectionWriter {
         for column in self.columns {
             columns.extend(column.finish(&self.vector_starts)?);
         }
+        let mut times = self.times.has_vectors.then_some(self.times.vectors);
+        let mut rollups = self.rollups.finish(&columns);
+        if self.tier == Tier::Warm {
+            let ends = self.vector_starts.iter().skip(1).chain([&self.row_count]);
+            let lens = || self.vector_starts.iter().zip(ends.clone()).map(|(start, end)| (end - start) as usize);
+            times = times.map(|times| times.into_warm(lens()));
+            for column in &mut columns {
+                column.vectors = std::mem::take(&mut column.vectors).into_warm(lens());
+            }
+            rollups = rollups.map(FinishedRollups::into_warm);
+        }
         Ok(Some(FinishedSection {
+            tier: self.tier,
             table_id: self.table_id,
             row_count: self.row_count,
             time_range: TimeRange { start_ns, end_ns },
-            times: self.times.has_vectors.then_some(self.times.vectors),
-            rollups: self.rollups.finish(&columns),
+            times,
+            rollups,
             columns,
             schema_block: self.schema_block,
             tag_count: self.tag_count,
@@ -261,6 +279,7 @@ impl FinishedSection {
         out.extend_from_slice(&self.table_id.0.to_le_bytes());
         let mut flags = if self.times.is_some() { FLAG_TIME_VECTORS } else { 0 };
         flags |= if self.rollups.is_some() { FLAG_ROLLUPS } else { 0 };
+        flags |= if self.tier == Tier::Warm { FLAG_WARM } else { 0 };
         let counts = [
             self.row_count,
             self.directory.series_count() as u32,
@@ -290,8 +309,7 @@ impl FinishedSection {
             out.extend_from_slice(&max.to_le_bytes());
         }
         if let Some(times) = &self.times {
-            times.append_locations(places.times_offset, &mut out);
-            out.extend_from_slice(times.headers());
+            times.append_tables(places.times_offset, Zones::Left, &mut out);
         }
         for (column, place) in self.columns.iter().zip(&places.columns) {
             append_column(column, place, &mut out);
@@ -313,9 +331,7 @@ fn append_column(column: &FinishedColumn, place: &ColumnPlace, out: &mut Vec<u8>
     out.extend_from_slice(&dictionary.value_count.to_le_bytes());
     out.extend_from_slice(&crc32c::crc32c(&dictionary.bytes).to_le_bytes());
     debug_assert_eq!(out.len() - start, COLUMN_RECORD_BYTES);
-    column.vectors.append_locations(place.data_offset, out);
-    out.extend_from_slice(column.vectors.headers());
-    out.extend_from_slice(column.vectors.zones());
+    column.vectors.append_tables(place.data_offset, Zones::Kept, out);
 }
 
 /// Collects the time column. A vector of regular series only is not stored: the directory says its times.

@@ -1,12 +1,15 @@
 //! Collects the values of one column until a vector is cut, and the encoded vectors until the section ends.
 //!
 //! Invariant: the data of every vector starts at a multiple of [`ALIGNMENT`](super::layout::ALIGNMENT) from the start of
-//! the column, and what follows it up to the next one is zero.
+//! the column, and what follows it up to the next one is zero. Warm vectors adjoin, and zeros follow the last one.
 
 use arrow_buffer::NullBuffer;
 
+use super::bytes::pad_to_8;
 use super::layout::padding;
-use crate::encoding::{VECTOR_LEN, VectorHeader, ZoneMap};
+use super::packed_table::{VectorRecord, Zones, append_packed_table};
+use super::warm_vectors::WarmVectors;
+use crate::encoding::{ColumnCode, PlainVector, VECTOR_LEN, VectorHeader, ZoneMap};
 use crate::error::Result;
 
 /// The low bits of a location hold the number of padding bytes behind the vector.
@@ -95,6 +98,15 @@ pub(super) struct EncodedVectors {
     locations: Vec<u64>,
     headers: Vec<u8>,
     zones: Vec<u8>,
+    /// What takes the place of the tables above when the vectors are warm.
+    warm: Option<WarmTables>,
+}
+
+/// The tables of warm vectors.
+#[derive(Debug)]
+struct WarmTables {
+    records: Vec<VectorRecord>,
+    code: Option<ColumnCode>,
 }
 
 impl EncodedVectors {
@@ -155,15 +167,44 @@ impl EncodedVectors {
         &self.headers
     }
 
-    pub(super) fn zones(&self) -> &[u8] {
-        &self.zones
+    /// The same vectors as warm ones. `lens` are the numbers of their values.
+    pub(super) fn into_warm(self, lens: impl Iterator<Item = usize>) -> Self {
+        let ends = self.locations.iter().skip(1).copied().chain([self.data.len() as u64]);
+        let places = self.locations.iter().zip(ends).map(|(start, end)| {
+            let data_end = (end & !LOCATION_PADDING_MASK) - (start & LOCATION_PADDING_MASK);
+            (start & !LOCATION_PADDING_MASK) as usize..data_end as usize
+        });
+        let headers = self.headers.as_chunks().0.iter().zip(lens);
+        let vectors: Vec<PlainVector<'_>> = places
+            .zip(headers)
+            .map(|(place, (header, len))| PlainVector {
+                header: VectorHeader::from_bytes(header).expect("the encoder wrote it"),
+                data: &self.data[place],
+                len,
+            })
+            .collect();
+        let WarmVectors { data, records, code } = WarmVectors::of(&vectors, self.zones.as_chunks().0);
+        Self { data, warm: Some(WarmTables { records, code }), ..Self::default() }
     }
 
-    /// Appends the location table for data that starts at `data_offset` of the file.
-    pub(super) fn append_locations(&self, data_offset: u64, out: &mut Vec<u8>) {
+    /// Appends the tables for data that starts at `data_offset` of the file to the metadata of a section.
+    pub(super) fn append_tables(&self, data_offset: u64, zones: Zones, out: &mut Vec<u8>) {
+        if let Some(WarmTables { records, code }) = &self.warm {
+            out.push(u8::from(code.is_some()));
+            if let Some(code) = code {
+                code.append_to(out);
+            }
+            let in_file = |record: &VectorRecord| VectorRecord { start: data_offset + record.start, ..*record };
+            append_packed_table(&records.iter().map(in_file).collect::<Vec<_>>(), zones, out);
+            return pad_to_8(out);
+        }
         let end = self.data.len() as u64;
         for location in self.locations.iter().chain([&end]) {
             out.extend_from_slice(&(data_offset + location).to_le_bytes());
+        }
+        out.extend_from_slice(&self.headers);
+        if zones == Zones::Kept {
+            out.extend_from_slice(&self.zones);
         }
     }
 }

@@ -5,7 +5,7 @@ use super::layout::padding;
 use super::reader::Segment;
 use super::rollup_verify::verify_rollups;
 use super::section::Section;
-use super::vector_table::check_zeros;
+use super::vector_table::{VectorTable, check_zeros};
 use crate::encoding::VECTOR_LEN;
 use crate::error::Result;
 use crate::types::partition_of;
@@ -54,7 +54,7 @@ fn verify_section(section: &Section) -> Result<()> {
         if times.data_range().start != position {
             return Err(damaged("the times do not start where the section does"));
         }
-        position = times.data_range().end;
+        position = end_of(times)?;
     }
     verify_times(section)?;
     verify_series_times(section)?;
@@ -69,7 +69,7 @@ fn verify_section(section: &Section) -> Result<()> {
             if table.data_range().start != position {
                 return Err(damaged("the rollups do not adjoin what is before them"));
             }
-            position = table.data_range().end;
+            position = end_of(table)?;
         }
         verify_rollups(section, rollups)?;
     }
@@ -77,6 +77,12 @@ fn verify_section(section: &Section) -> Result<()> {
         true => Ok(()),
         false => Err(damaged("the columns do not end where the metadata starts")),
     }
+}
+
+/// Where the data of vectors ends that all lie within the section, with the padding behind it.
+fn end_of(table: &VectorTable) -> Result<u64> {
+    table.verify_end()?;
+    Ok(table.data_range().end)
 }
 
 fn verify_times(section: &Section) -> Result<()> {
@@ -149,7 +155,7 @@ fn verify_column(section: &Section, column: &SectionColumn) -> Result<u64> {
         column.vectors().verify(vector)?;
         column.decode_array(vector, 0..section.vector_rows(vector).len())?;
     }
-    let data_end = column.vectors().data_range().end;
+    let data_end = end_of(column.vectors())?;
     let dictionary = &column.dictionary_place().range;
     if dictionary.start as u64 != data_end {
         return Err(file.corruption(dictionary.start, "a dictionary does not start where its vectors end"));

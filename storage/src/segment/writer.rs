@@ -17,7 +17,7 @@ use super::series_shape::SeriesShape;
 use crate::error::{Error, Result};
 use crate::io::{Io, IoFile, OpenMode};
 use crate::manifest::{SectionMeta, SegmentMeta};
-use crate::types::{ColumnId, SegmentId, SeriesKey, TableSchema, partition_of};
+use crate::types::{ColumnId, SegmentId, SeriesKey, TableSchema, Tier, partition_of};
 
 /// Writes smaller than this are gathered: thousands of small sections must not become thousands of system calls.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -36,6 +36,7 @@ pub struct SegmentWriter {
     io: Arc<dyn Io>,
     id: SegmentId,
     origin: SegmentOrigin,
+    tier: Tier,
     path: PathBuf,
     output: Output,
     table: Option<OpenTable>,
@@ -48,6 +49,7 @@ pub struct SegmentWriter {
 #[derive(Debug)]
 struct OpenTable {
     schema: TableSchema,
+    tier: Tier,
     sections: BTreeMap<i64, SectionWriter>,
     /// Partition of the series that was begun with [`SegmentWriter::begin_series`].
     open_partition: i64,
@@ -55,24 +57,30 @@ struct OpenTable {
 
 impl OpenTable {
     fn section(&mut self, partition_start_ns: i64) -> &mut SectionWriter {
-        self.sections.entry(partition_start_ns).or_insert_with(|| SectionWriter::new(&self.schema))
+        self.sections.entry(partition_start_ns).or_insert_with(|| SectionWriter::new(&self.schema, self.tier))
     }
 }
 
 impl SegmentWriter {
-    /// Starts the segment of a flush, that will be the file `path`.
+    /// Starts the segment of a flush, that will be the file `path`. It is of the hot tier.
     ///
     /// # Errors
     /// `Io` when the temporary file cannot be created.
     pub fn create(io: Arc<dyn Io>, path: &Path, id: SegmentId) -> Result<Self> {
-        Self::create_with_origin(io, path, id, SegmentOrigin::of_flush(id))
+        Self::create_with_origin(io, path, id, SegmentOrigin::of_flush(id), Tier::Hot)
     }
 
-    /// Starts a segment of rows that were in other segments.
+    /// Starts a segment of rows that were in other segments. The tier says in which form they are written.
     ///
     /// # Errors
     /// `Io` when the temporary file cannot be created.
-    pub fn create_with_origin(io: Arc<dyn Io>, path: &Path, id: SegmentId, origin: SegmentOrigin) -> Result<Self> {
+    pub fn create_with_origin(
+        io: Arc<dyn Io>,
+        path: &Path,
+        id: SegmentId,
+        origin: SegmentOrigin,
+        tier: Tier,
+    ) -> Result<Self> {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".tmp");
         let temporary = PathBuf::from(temporary);
@@ -81,11 +89,12 @@ impl SegmentWriter {
         }
         let file = io.open(&temporary, OpenMode::CreateNew)?;
         let mut output = Output { file, path: temporary, written: 0, buffer: Vec::new() };
-        output.append(&encode_header(id, origin))?;
+        output.append(&encode_header(id, origin, tier))?;
         Ok(Self {
             io,
             id,
             origin,
+            tier,
             path: path.to_path_buf(),
             output,
             table: None,
@@ -106,7 +115,8 @@ impl SegmentWriter {
         if self.footer.sections.last().is_some_and(|last| last.table_id >= schema.id) {
             return Err(Error::invalid("the tables of a segment must come in the order of their ids, each once"));
         }
-        self.table = Some(OpenTable { schema: schema.clone(), sections: BTreeMap::new(), open_partition: 0 });
+        self.table =
+            Some(OpenTable { schema: schema.clone(), tier: self.tier, sections: BTreeMap::new(), open_partition: 0 });
         Ok(())
     }
 

@@ -5,6 +5,7 @@ mod id;
 mod partition;
 mod schema;
 mod series_key;
+mod tier;
 mod time_range;
 mod tombstone;
 
@@ -15,5 +16,6 @@ pub use schema::{
     Dedup, FieldColumn, FieldType, SchemaMode, TableOptions, TableSchema, TableSpec, TagColumn, TimeColumn,
 };
 pub use series_key::SeriesKey;
+pub use tier::Tier;
 pub use time_range::TimeRange;
 pub use tombstone::{TagCondition, Tombstone, TombstoneCause};

@@ -14,6 +14,14 @@ dispatch! {
     /// Decodes `out[0] = base`, `out[i] = out[i - 1] + step + number[i]`. Values from `len` on are unspecified.
     pub(crate) fn unpack_delta(deltas: &PackedDeltas<'_>, len: usize, out: &mut [i64; VECTOR_LEN]) =
         x86::unpack_delta_avx512, x86::unpack_delta_avx2, unpack_delta_body;
+
+    /// Decodes `out[i] = base + i * step + lanes[0] + ... + lanes[i]`, of whole blocks of eight lanes.
+    pub(crate) fn sum_byte_deltas(lanes: &[u8], base: i64, step: i64, out: &mut [i64; VECTOR_LEN]) =
+        x86::sum_bytes, x86::sum_bytes, sum_lanes;
+
+    /// The same for wider lanes.
+    pub(crate) fn sum_word_deltas(lanes: &[u16], base: i64, step: i64, out: &mut [i64; VECTOR_LEN]) =
+        x86::sum_words, x86::sum_words, sum_lanes;
 }
 
 /// What a vector of differences is stored as.
@@ -43,6 +51,15 @@ fn unpack_delta_body(deltas: &PackedDeltas<'_>, len: usize, out: &mut [i64; VECT
         }
     });
     patch_sums(&mut out[..len], width, patches);
+}
+
+#[inline(always)]
+fn sum_lanes<T: Lane>(lanes: &[T], base: i64, step: i64, out: &mut [i64; VECTOR_LEN]) {
+    let mut value = base.wrapping_sub(step);
+    for (out, lane) in out.iter_mut().zip(lanes) {
+        value = value.wrapping_add(lane.to_u64().cast_signed().wrapping_add(step));
+        *out = value;
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -150,7 +167,7 @@ mod x86 {
 
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn sum_bytes(lanes: &[u8], base: i64, step: i64, out: &mut [i64; VECTOR_LEN]) {
+    pub(super) fn sum_bytes(lanes: &[u8], base: i64, step: i64, out: &mut [i64; VECTOR_LEN]) {
         let (up_to_element, mut carry) = (load(&UP_TO_ELEMENT), first_eight(base, step));
         let stride = _mm256_set1_epi64x(step.wrapping_mul(8));
         for (bytes, out) in lanes.as_chunks::<8>().0.iter().zip(out.as_chunks_mut::<8>().0) {
@@ -163,7 +180,7 @@ mod x86 {
 
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn sum_words(lanes: &[u16], base: i64, step: i64, out: &mut [i64; VECTOR_LEN]) {
+    pub(super) fn sum_words(lanes: &[u16], base: i64, step: i64, out: &mut [i64; VECTOR_LEN]) {
         let (up_to_element, mut carry) = (load(&UP_TO_ELEMENT), first_eight(base, step));
         let stride = _mm256_set1_epi64x(step.wrapping_mul(8));
         let (mut low, mut high) = ([0; VECTOR_LEN], [0; VECTOR_LEN]);

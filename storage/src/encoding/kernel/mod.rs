@@ -25,6 +25,7 @@ mod runs;
 mod sequence;
 mod split;
 mod statistics;
+mod symbols;
 mod take;
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,7 @@ pub use aggregate::{
 pub use compare::{CompareOp, compare_f64, compare_i64};
 pub(super) use compare_packed::{Packed, compare_packed};
 pub(super) use decimal::{POWERS_OF_TEN, decimals_to_floats, floats_to_decimals};
-pub(super) use delta::{PackedDeltas, unpack_delta};
+pub(super) use delta::{PackedDeltas, sum_byte_deltas, sum_word_deltas, unpack_delta};
 pub(super) use fused::{min_max_packed, sum_packed, weighted_sum_packed};
 pub(super) use lane::packed_bytes;
 pub use mask::{
@@ -46,11 +47,15 @@ pub use mask::{
 pub(super) use pack::{pack_delta, pack_linear, unpack_linear};
 pub(super) use packed_at::packed_at;
 pub(super) use part_sums::{PART_WIDTH_MAX, PartSum, sum_parts, weighted_sum_parts};
-pub(super) use patch::{Patch, outliers_of_deltas, outliers_of_values, patch_values};
+pub(super) use patch::{Patch, outliers_of_deltas, outliers_of_values, patch_sums, patch_values};
 pub(crate) use prefetch::prefetch;
 pub(super) use runs::expand_runs;
 pub(super) use split::{LEFT_VALUES, SplitParts, split_codes, unpack_split};
 pub(super) use statistics::{IntegerBounds, SAMPLE_LEN, count_near, integer_bounds, residual_bounds};
+pub(super) use symbols::{
+    CODE_BITS_MAX, ENTRY_BITS_SHIFT, ENTRY_COUNT_SHIFT, ENTRY_SYMBOLS_MAX, STREAMS, SYMBOL_ROOM, SymbolStreams,
+    TABLE_LEN, add_symbols, decode_symbols, join_words, widen_words,
+};
 pub use take::{take_f64, take_i64};
 
 /// Name of the instruction set that the kernels of this process use.

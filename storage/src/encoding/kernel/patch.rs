@@ -67,7 +67,7 @@ pub(crate) fn patch_values(values: &mut [i64; VECTOR_LEN], width: u32, patches: 
 
 /// Adds each excess to its value and all behind it, as differences add up. Positions increase and lie within `values`.
 #[inline(always)]
-pub(super) fn patch_sums(values: &mut [i64], width: u32, patches: &[Patch]) {
+pub(crate) fn patch_sums(values: &mut [i64], width: u32, patches: &[Patch]) {
     let mut total = 0i64;
     for (index, patch) in patches.iter().enumerate() {
         total = total.wrapping_add(patch.excess.wrapping_shl(width));

@@ -427,3 +427,81 @@ fn runs_expand_to_their_lengths() {
         }
     }
 }
+
+#[test]
+fn symbols_are_decoded_alike_by_every_instruction_set() {
+    use crate::encoding::column_code::{ColumnCode, DecodeTable, SYMBOLS};
+    let mut state = 17;
+    for used in [2, 3, 20, 256] {
+        let frequencies: [u64; SYMBOLS] =
+            std::array::from_fn(|symbol| if symbol < used { random(&mut state) % (1 << (symbol % 17)) + 1 } else { 0 });
+        let code = ColumnCode::of_frequencies(&frequencies, 0).unwrap();
+        let table = DecodeTable::new(&code);
+        let bytes: Vec<u8> = (0..1408).map(|_| random(&mut state) as u8).collect();
+        for len in LENGTHS {
+            for (bytes, starts) in [(&bytes[..], [0, 352, 704, 1056]), (&bytes[..5], [0, 1, 1, 5]), (&[], [0; 4])] {
+                let streams = SymbolStreams { bytes, starts };
+                let first = usize::from(len < VECTOR_LEN);
+                let mut expected = [0; SYMBOL_ROOM];
+                // Bit by bit, with codes that were not put into a table.
+                let codes = code.symbol_bits();
+                let quarter = len.div_ceil(4);
+                for stream in 0..4 {
+                    let mut bit = starts[stream] * 8;
+                    for place in (stream * quarter).min(len)..((stream + 1) * quarter).min(len) {
+                        let next = (0..11).fold(0u16, |word, offset| {
+                            let bit = bit + offset;
+                            word | u16::from(bytes.get(bit / 8).unwrap_or(&0) >> (bit % 8) & 1) << offset
+                        });
+                        let matches = |code: &&crate::encoding::column_code::SymbolBits| {
+                            code.len > 0 && next & ((1 << code.len) - 1) == code.bits
+                        };
+                        let symbol = codes.iter().position(|code| matches(&code)).unwrap();
+                        expected[first + place] = symbol as u8;
+                        bit += usize::from(codes[symbol].len);
+                    }
+                }
+                for level in Level::available() {
+                    let mut out = [0; SYMBOL_ROOM];
+                    symbols::at::decode_symbols(level, &table.entries, &streams, first, len, &mut out);
+                    assert_eq!(out[..first + len], expected[..first + len], "{} symbols", len);
+                    let low: Vec<i64> = (0..len as i64).map(|value| value * 7 % 32).collect();
+                    if len > 0 {
+                        let mut packed = Vec::new();
+                        pack_linear(&low, 0, 0, 5, &mut packed);
+                        let mut words = [0; VECTOR_LEN];
+                        symbols::at::join_words(level, &out, &packed, 5, len, &mut words);
+                        assert!(
+                            (0..len).all(|place| i64::from(words[place]) == i64::from(out[place]) << 5 | low[place])
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sums_of_lanes_equal_plain_loops() {
+    let mut state = 19;
+    for blocks in [0, 1, 2, 77, 128] {
+        let words: Vec<u16> = (0..blocks * 8).map(|_| random(&mut state) as u16).collect();
+        let bytes: Vec<u8> = words.iter().map(|word| *word as u8).collect();
+        for (base, step) in [(0, 0), (-5, -128), (i64::MAX - 3, 1 << 40)] {
+            for level in Level::available() {
+                let check = |numbers: &mut dyn Iterator<Item = u16>, out: &[i64; VECTOR_LEN]| {
+                    let mut value = base;
+                    for (place, number) in numbers.enumerate() {
+                        value = value.wrapping_add(i64::from(number)).wrapping_add(if place > 0 { step } else { 0 });
+                        assert_eq!(out[place], value, "place {place}");
+                    }
+                };
+                let mut out = [0; VECTOR_LEN];
+                delta::at::sum_byte_deltas(level, &bytes, base, step, &mut out);
+                check(&mut bytes.iter().map(|byte| u16::from(*byte)), &out);
+                delta::at::sum_word_deltas(level, &words, base, step, &mut out);
+                check(&mut words.iter().copied(), &out);
+            }
+        }
+    }
+}

@@ -68,7 +68,7 @@ fn any_header_before_any_bytes_is_decoded_or_refused() {
     let mut decoded = 0;
     for _ in 0..60_000 {
         let mut header: [u8; VectorHeader::BYTES] = std::array::from_fn(|_| random.next() as u8);
-        (header[0], header[1]) = (header[0] % 9, header[1] % 65);
+        (header[0], header[1]) = (header[0] % 11, header[1] % 65);
         (header[2], header[3]) = (header[2] & 0x84, 0);
         let Some(header) = VectorHeader::from_bytes(&header) else { continue };
         let len = 1 + random.next() as usize % VECTOR_LEN;

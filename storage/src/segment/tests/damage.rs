@@ -3,25 +3,33 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::rows::{ID, Lcg, PATH, TableModel, Times, all_types, doubles_with_nulls, open, read, series, write};
+use super::rows::{
+    ID, Lcg, PATH, TIERS, TableModel, Times, all_types, doubles_with_nulls, open, read, series, walks, write_as,
+};
 use crate::error::Error;
 use crate::io::sim::SimIo;
-use crate::segment::Segment;
 use crate::segment::layout::{FOOTER_ENTRY_BYTES, FOOTER_HEADER_BYTES, TRAILER_BYTES};
+use crate::segment::{SectionColumn, Segment};
+use crate::types::Tier;
 
-/// Two tables with all types, shared vectors, irregular times and both storages of strings, and one with rollups.
-fn tables() -> Vec<TableModel> {
+/// Tables with all types, shared vectors, irregular times and both storages of strings, and one with rollups; warm ones
+/// with coded columns.
+fn tables(tier: Tier) -> Vec<TableModel> {
     let mut random = Lcg(11);
     let mut table = |id, times, sizes: &[(&str, usize)]| {
         let schema = all_types(id);
         let rows = |&(host, size): &(&str, usize)| series(&mut random, &schema, [Some(host), None], size, times, 10);
         TableModel { series: sizes.iter().map(rows).collect(), schema }
     };
-    vec![
-        table(1, Times::Irregular, &[("a", 20), ("b", 9)]),
-        table(2, Times::Regular, &[("a", 3), ("b", 256), ("c", 7)]),
-        doubles_with_nulls(3, &[("a", 700), ("b", 20), ("c", 700)]),
-    ]
+    let first = table(1, Times::Irregular, &[("a", 20), ("b", 9)]);
+    match tier {
+        Tier::Warm => vec![first, walks(2, &[("a", 700), ("b", 10), ("c", 900)])],
+        _ => vec![
+            first,
+            table(2, Times::Regular, &[("a", 3), ("b", 256), ("c", 7)]),
+            doubles_with_nulls(3, &[("a", 700), ("b", 20), ("c", 700)]),
+        ],
+    }
 }
 
 struct Written {
@@ -32,8 +40,16 @@ struct Written {
 
 impl Written {
     fn new() -> Self {
-        let (io, tables) = (SimIo::new(), tables());
-        write(&io, &tables).unwrap();
+        Self::of(Tier::Hot)
+    }
+
+    fn of(tier: Tier) -> Self {
+        let (io, tables) = (SimIo::new(), tables(tier));
+        write_as(&io, &tables, tier).unwrap();
+        let segment = open(&io).unwrap();
+        let is_coded = |column: &SectionColumn| column.encoded(0).unwrap().header.is_coded();
+        let coded = segment.sections().iter().flat_map(|section| section.columns()).filter(|column| is_coded(column));
+        assert_eq!(coded.count(), if tier == Tier::Warm { 2 } else { 0 });
         let bytes = io.content(Path::new(PATH)).unwrap();
         Self { io, tables, bytes }
     }
@@ -53,33 +69,37 @@ fn is_damage(error: &Error) -> bool {
 
 #[test]
 fn every_changed_byte_is_found_and_none_gives_a_wrong_answer() {
-    let written = Written::new();
-    for position in 0..written.bytes.len() {
-        let segment = match written.open_changed(|bytes| bytes[position] ^= 1 << (position % 8)) {
-            Ok(segment) => segment,
-            Err(error) => {
-                assert!(is_damage(&error), "byte {position}: {error}");
-                continue;
+    for tier in TIERS {
+        let written = Written::of(tier);
+        for position in 0..written.bytes.len() {
+            let segment = match written.open_changed(|bytes| bytes[position] ^= 1 << (position % 8)) {
+                Ok(segment) => segment,
+                Err(error) => {
+                    assert!(is_damage(&error), "byte {position}: {error}");
+                    continue;
+                }
+            };
+            match read(&segment) {
+                Ok(tables) => assert_eq!(tables, written.tables, "byte {position} changed the answer"),
+                Err(error) => assert!(is_damage(&error), "byte {position}: {error}"),
             }
-        };
-        match read(&segment) {
-            Ok(tables) => assert_eq!(tables, written.tables, "byte {position} changed the answer"),
-            Err(error) => assert!(is_damage(&error), "byte {position}: {error}"),
+            let error = segment.verify_all().expect_err("a changed byte passed verification");
+            assert!(is_damage(&error), "byte {position}: {error}");
         }
-        let error = segment.verify_all().expect_err("a changed byte passed verification");
-        assert!(is_damage(&error), "byte {position}: {error}");
     }
 }
 
 #[test]
 fn a_file_cut_anywhere_is_refused() {
-    let written = Written::new();
-    for len in 0..written.bytes.len() {
-        let error = written.open_changed(|bytes| bytes.truncate(len)).expect_err("a cut file was opened");
-        assert!(is_damage(&error), "{len} bytes: {error}");
-        let expected_len = written.bytes.len() as u64;
-        let opened = Segment::open(Arc::new(written.io.clone()), Path::new(PATH), ID, expected_len);
-        assert!(is_damage(&opened.expect_err("a cut file was opened")));
+    for tier in TIERS {
+        let written = Written::of(tier);
+        for len in 0..written.bytes.len() {
+            let error = written.open_changed(|bytes| bytes.truncate(len)).expect_err("a cut file was opened");
+            assert!(is_damage(&error), "{len} bytes: {error}");
+            let expected_len = written.bytes.len() as u64;
+            let opened = Segment::open(Arc::new(written.io.clone()), Path::new(PATH), ID, expected_len);
+            assert!(is_damage(&opened.expect_err("a cut file was opened")));
+        }
     }
 }
 
@@ -127,36 +147,40 @@ fn metadata_positions(written: &Written) -> Vec<usize> {
 
 #[test]
 fn forged_metadata_with_right_checksums_never_panics() {
-    let written = Written::new();
-    let mut random = Lcg(5);
-    for position in metadata_positions(&written) {
-        for value in [0, 0x7F, 0xFF, random.next() as u8] {
-            let opened = written.open_changed(|bytes| {
-                bytes[position] = value;
-                reseal(bytes);
-            });
-            use_everything(opened);
+    for tier in TIERS {
+        let written = Written::of(tier);
+        let mut random = Lcg(5);
+        for position in metadata_positions(&written) {
+            for value in [0, 0x7F, 0xFF, random.next() as u8] {
+                let opened = written.open_changed(|bytes| {
+                    bytes[position] = value;
+                    reseal(bytes);
+                });
+                use_everything(opened);
+            }
         }
     }
 }
 
 #[test]
 fn forged_numbers_in_metadata_never_panic() {
-    let written = Written::new();
-    let mut random = Lcg(6);
-    let positions = metadata_positions(&written);
-    for _ in 0..20_000 {
-        let opened = written.open_changed(|bytes| {
-            for _ in 0..=random.below(3) {
-                let position = positions[random.below(positions.len() as u64 - 8) as usize];
-                let numbers = [0, 1, u64::MAX, 1 << 63, u64::from(u32::MAX), random.below(1 << 16), random.next()];
-                let number = numbers[random.below(numbers.len() as u64) as usize].to_le_bytes();
-                let width = [2, 4, 8][random.below(3) as usize];
-                bytes[position..position + width].copy_from_slice(&number[..width]);
-            }
-            reseal(bytes);
-        });
-        use_everything(opened);
+    for tier in TIERS {
+        let written = Written::of(tier);
+        let mut random = Lcg(6);
+        let positions = metadata_positions(&written);
+        for _ in 0..20_000 {
+            let opened = written.open_changed(|bytes| {
+                for _ in 0..=random.below(3) {
+                    let position = positions[random.below(positions.len() as u64 - 8) as usize];
+                    let numbers = [0, 1, u64::MAX, 1 << 63, u64::from(u32::MAX), random.below(1 << 16), random.next()];
+                    let number = numbers[random.below(numbers.len() as u64) as usize].to_le_bytes();
+                    let width = [2, 4, 8][random.below(3) as usize];
+                    bytes[position..position + width].copy_from_slice(&number[..width]);
+                }
+                reseal(bytes);
+            });
+            use_everything(opened);
+        }
     }
 }
 

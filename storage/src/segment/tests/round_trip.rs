@@ -2,15 +2,20 @@
 
 use proptest::prelude::*;
 
-use super::rows::{Lcg, SeriesModel, TableModel, Times, Value, all_types, read, series, write_and_open};
+use super::rows::{
+    Lcg, SeriesModel, TIERS, TableModel, Times, Value, all_types, read, series, write_and_open, write_and_open_as,
+};
 use crate::segment::ColumnStorage;
 use crate::types::{FieldType, TableId, TableSchema, TableSpec};
 
 fn assert_round_trip(tables: &[TableModel]) {
-    let segment = write_and_open(tables);
-    assert_eq!(read(&segment).unwrap(), tables);
-    segment.verify_all().unwrap();
-    assert_eq!(segment.row_count(), tables.iter().flat_map(|t| &t.series).map(|s| s.times.len() as u64).sum::<u64>());
+    for tier in TIERS {
+        let segment = write_and_open_as(tables, tier);
+        assert_eq!(read(&segment).unwrap(), tables);
+        segment.verify_all().unwrap();
+        let row_count: u64 = tables.iter().flat_map(|t| &t.series).map(|s| s.times.len() as u64).sum();
+        assert_eq!(segment.row_count(), row_count);
+    }
 }
 
 /// One series per size, named in order.
@@ -143,10 +148,14 @@ fn table_of_texts(row_count: usize, text: impl Fn(usize) -> Option<String>) -> T
 }
 
 fn storages(table: &TableModel) -> Vec<ColumnStorage> {
-    let segment = write_and_open(std::slice::from_ref(table));
-    assert_eq!(read(&segment).unwrap(), std::slice::from_ref(table));
-    segment.verify_all().unwrap();
-    segment.sections()[0].columns().iter().map(|column| column.storage()).collect()
+    let [hot, warm] = TIERS.map(|tier| {
+        let segment = write_and_open_as(std::slice::from_ref(table), tier);
+        assert_eq!(read(&segment).unwrap(), std::slice::from_ref(table));
+        segment.verify_all().unwrap();
+        segment.sections()[0].columns().iter().map(|column| column.storage()).collect::<Vec<_>>()
+    });
+    assert_eq!(hot, warm);
+    hot
 }
 
 #[test]
@@ -195,8 +204,10 @@ proptest! {
             let region = (random.below(4) > 0).then_some(region);
             table.series.push(series(&mut random, &schema, [Some(&host), region], size, times, null_percent));
         }
-        let segment = write_and_open(std::slice::from_ref(&table));
-        prop_assert_eq!(read(&segment).unwrap(), [table]);
-        segment.verify_all().unwrap();
+        for tier in TIERS {
+            let segment = write_and_open_as(std::slice::from_ref(&table), tier);
+            prop_assert_eq!(read(&segment).unwrap(), std::slice::from_ref(&table));
+            segment.verify_all().unwrap();
+        }
     }
 }

@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::io::Io;
 use crate::io::sim::SimIo;
 use crate::manifest::SegmentMeta;
-use crate::segment::{ColumnStorage, Section, SectionColumn, Segment, SegmentWriter};
-use crate::types::{ColumnId, FieldType, SegmentId, SeriesKey, TableId, TableSchema, TableSpec};
+use crate::segment::{ColumnStorage, Section, SectionColumn, Segment, SegmentOrigin, SegmentWriter};
+use crate::types::{ColumnId, FieldType, SegmentId, SeriesKey, TableId, TableSchema, TableSpec, Tier};
 
 pub(super) const PATH: &str = "db/segments/0000000000000007.seg";
 pub(super) const ID: SegmentId = SegmentId(7);
@@ -145,6 +145,28 @@ pub(super) fn doubles_with_nulls(id: u64, sizes: &[(&str, usize)]) -> TableModel
     TableModel { series: sizes.iter().map(rows).collect(), schema }
 }
 
+/// A table of random walks with NULLs and jumps, integers and floats of two decimals, which are coded in warm segments.
+pub(super) fn walks(id: u64, sizes: &[(&str, usize)]) -> TableModel {
+    let spec = TableSpec::new(format!("walks {id}")).tag("host").field("i", FieldType::I64).field("f", FieldType::F64);
+    let (schema, mut random) = (TableSchema::from_spec(TableId(id), &spec).unwrap(), Lcg(id));
+    let rows = |&(host, size): &(&str, usize)| {
+        let mut column = |value: &dyn Fn(i64) -> Value| -> Vec<Option<Value>> {
+            let mut level = 0;
+            (0..size)
+                .map(|row| {
+                    level += (0..5).map(|_| random.below(40).cast_signed() - 19).sum::<i64>();
+                    level += if row % 400 == 300 { 1 << 30 } else { 0 };
+                    (row % 500 != 77).then(|| value(level))
+                })
+                .collect()
+        };
+        let fields = vec![column(&Value::I64), column(&|level| Value::F64((level as f64 / 100.0).to_bits()))];
+        let times = (0..size as i64).map(|row| row * 10_000_000_000).collect();
+        SeriesModel { tags: vec![Some(host.to_owned())], times, fields }
+    };
+    TableModel { series: sizes.iter().map(rows).collect(), schema }
+}
+
 impl SeriesModel {
     pub(super) fn key(&self) -> SeriesKey {
         SeriesKey::from_tags(self.tags.iter().map(|tag| tag.as_deref().map(str::as_bytes)))
@@ -209,11 +231,20 @@ impl TableModel {
     }
 }
 
-/// Writes tables as one segment.
+/// The tiers whose segments hold their vectors.
+pub(super) const TIERS: [Tier; 2] = [Tier::Hot, Tier::Warm];
+
+/// Writes tables as one segment of the hot tier.
 pub(super) fn write(io: &SimIo, tables: &[TableModel]) -> Result<SegmentMeta> {
+    write_as(io, tables, Tier::Hot)
+}
+
+/// Writes tables as one segment.
+pub(super) fn write_as(io: &SimIo, tables: &[TableModel], tier: Tier) -> Result<SegmentMeta> {
     let path = Path::new(PATH);
     io.create_dir_all(path.parent().unwrap())?;
-    let mut writer = SegmentWriter::create(Arc::new(io.clone()), path, ID)?;
+    let origin = SegmentOrigin::of_flush(ID);
+    let mut writer = SegmentWriter::create_with_origin(Arc::new(io.clone()), path, ID, origin, tier)?;
     for table in tables {
         writer.begin_table(&table.schema)?;
         for series in &table.series {
@@ -232,9 +263,16 @@ pub(super) fn open(io: &SimIo) -> Result<Segment> {
 
 /// Writes and opens tables.
 pub(super) fn write_and_open(tables: &[TableModel]) -> Segment {
+    write_and_open_as(tables, Tier::Hot)
+}
+
+/// Writes and opens tables of a tier.
+pub(super) fn write_and_open_as(tables: &[TableModel], tier: Tier) -> Segment {
     let io = SimIo::new();
-    write(&io, tables).unwrap();
-    open(&io).unwrap()
+    write_as(&io, tables, tier).unwrap();
+    let segment = open(&io).unwrap();
+    assert_eq!((segment.tier(), segment.sections()[0].tier()), (tier, tier));
+    segment
 }
 
 /// Reads all rows of a segment; the partitions of a table are put together.
