@@ -107,7 +107,7 @@ fn a_missing_manifest_is_rebuilt_and_never_taken_for_a_new_database() {
 #[test]
 fn an_adopted_segment_stands_where_it_stood_in_the_order_of_commits() {
     use crate::segment::{SegmentOrigin, SegmentWriter};
-    use crate::types::{SegmentId, SeriesKey, TombstoneId};
+    use crate::types::{SegmentId, SeriesKey, Tier, TombstoneId};
     let io = SimIo::new();
     let engine = open(&io);
     let table = engine.create_table(&spec(Dedup::Last)).unwrap();
@@ -120,7 +120,7 @@ fn an_adopted_segment_stands_where_it_stood_in_the_order_of_commits() {
     let id = SegmentId(9);
     let origin = SegmentOrigin { commit_order: 1, deletes_applied: TombstoneId(5) };
     let path = file("segments/0000000000000009.seg");
-    let mut writer = SegmentWriter::create_with_origin(Arc::new(io.clone()), &path, id, origin).unwrap();
+    let mut writer = SegmentWriter::create_with_origin(Arc::new(io.clone()), &path, id, origin, Tier::Hot).unwrap();
     writer.begin_table(&table).unwrap();
     let values: arrow_array::ArrayRef = Arc::new(arrow_array::Int64Array::from(vec![1]));
     writer.push_series(&SeriesKey::from_tags([Some(&b"a"[..])]), &[1], &[(table.fields[0].id, values)]).unwrap();

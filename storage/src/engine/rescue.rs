@@ -29,7 +29,8 @@ pub(super) fn rescue(
     meta: &SegmentMeta,
     damaged: &Segment,
 ) -> Result<Option<SegmentMeta>> {
-    let mut writer = SegmentWriter::create_with_origin(Arc::clone(io), path, meta.id, damaged.origin())?;
+    let mut writer =
+        SegmentWriter::create_with_origin(Arc::clone(io), path, meta.id, damaged.origin(), damaged.tier())?;
     let mut open_table = None;
     let mut has_rows = false;
     for section in damaged.sections() {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::bytes::{le_u32, le_u64};
 use crate::error::{Error, Result};
-use crate::types::{SegmentId, TableId, TombstoneId};
+use crate::types::{SegmentId, TableId, Tier, TombstoneId};
 
 /// The format that this build writes and reads.
 pub(super) const FORMAT_VERSION: u32 = 1;
@@ -32,6 +32,8 @@ const TRAILER_MAGIC: [u8; 8] = *b"\0GESXNYL";
 /// Bytes of the file header and of the trailer that their own checksum covers; the magic is compared as a whole.
 const HEADER_CRC_OFFSET: usize = 60;
 const TRAILER_CRC_OFFSET: usize = 20;
+/// Where the file header has the code of the tier.
+const HEADER_TIER_OFFSET: usize = 40;
 
 /// How far `len` is from the next multiple of [`ALIGNMENT`].
 pub(super) fn padding(len: u64) -> usize {
@@ -55,7 +57,7 @@ impl SegmentOrigin {
 }
 
 /// The first bytes of the file.
-pub(super) fn encode_header(id: SegmentId, origin: SegmentOrigin) -> [u8; HEADER_BYTES] {
+pub(super) fn encode_header(id: SegmentId, origin: SegmentOrigin, tier: Tier) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     bytes[0..8].copy_from_slice(&HEADER_MAGIC);
     bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -64,16 +66,17 @@ pub(super) fn encode_header(id: SegmentId, origin: SegmentOrigin) -> [u8; HEADER
     let commit_order = if origin.commit_order == id.0 { 0 } else { origin.commit_order };
     bytes[24..32].copy_from_slice(&commit_order.to_le_bytes());
     bytes[32..40].copy_from_slice(&origin.deletes_applied.0.to_le_bytes());
+    bytes[HEADER_TIER_OFFSET] = tier.code();
     let crc = crc32c::crc32c(&bytes[..HEADER_CRC_OFFSET]);
     bytes[HEADER_CRC_OFFSET..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
 
-/// Checks the file header and reads where the rows stand.
+/// Checks the file header and reads where the rows stand, and of which tier they are.
 ///
 /// # Errors
 /// `Corruption`, or `UnsupportedVersion` when the header is whole and of another version.
-pub(super) fn check_header(path: &Path, file: &[u8], id: SegmentId) -> Result<SegmentOrigin> {
+pub(super) fn check_header(path: &Path, file: &[u8], id: SegmentId) -> Result<(SegmentOrigin, Tier)> {
     let Some(bytes) = file.get(..HEADER_BYTES) else {
         return Err(Error::corruption(path, 0, format!("{} bytes are too short for a segment", file.len())));
     };
@@ -82,13 +85,19 @@ pub(super) fn check_header(path: &Path, file: &[u8], id: SegmentId) -> Result<Se
     }
     check_crc(path, 0, &bytes[..HEADER_CRC_OFFSET], le_u32(bytes, HEADER_CRC_OFFSET), "file header")?;
     check_version(path, le_u32(bytes, 8))?;
-    match le_u64(bytes, 16) {
-        found if found == id.0 => Ok(SegmentOrigin {
-            commit_order: Some(le_u64(bytes, 24)).filter(|order| *order != 0).unwrap_or(id.0),
-            deletes_applied: TombstoneId(le_u64(bytes, 32)),
-        }),
-        found => Err(Error::corruption(path, 16, format!("the file is segment {found}, expected segment {id}"))),
+    let found = le_u64(bytes, 16);
+    if found != id.0 {
+        return Err(Error::corruption(path, 16, format!("the file is segment {found}, expected segment {id}")));
     }
+    let code = bytes[HEADER_TIER_OFFSET];
+    let Some(tier) = Tier::from_code(code) else {
+        return Err(Error::corruption(path, HEADER_TIER_OFFSET as u64, format!("there is no tier {code}")));
+    };
+    let origin = SegmentOrigin {
+        commit_order: Some(le_u64(bytes, 24)).filter(|order| *order != 0).unwrap_or(id.0),
+        deletes_applied: TombstoneId(le_u64(bytes, 32)),
+    };
+    Ok((origin, tier))
 }
 
 /// The last bytes of the file: where the footer is.
@@ -252,7 +261,7 @@ mod tests {
     fn constants_of_format_version_1_never_change() {
         assert_eq!(FORMAT_VERSION, 1);
         assert_eq!(
-            encode_header(SegmentId(0x0102), SegmentOrigin::of_flush(SegmentId(0x0102)))[..24],
+            encode_header(SegmentId(0x0102), SegmentOrigin::of_flush(SegmentId(0x0102)), Tier::Hot)[..24],
             *b"LYNXSEG\0\x01\0\0\0\0\0\0\0\x02\x01\0\0\0\0\0\0"
         );
         let trailer = Trailer { footer_offset: 1, footer_len: 2, footer_crc: 3 }.to_bytes();
@@ -262,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_header_of_another_version_is_refused_as_such() {
-        let mut bytes = encode_header(SegmentId(7), SegmentOrigin::of_flush(SegmentId(7)));
+        let mut bytes = encode_header(SegmentId(7), SegmentOrigin::of_flush(SegmentId(7)), Tier::Hot);
         bytes[8] = 2;
         let crc = crc32c::crc32c(&bytes[..HEADER_CRC_OFFSET]);
         bytes[HEADER_CRC_OFFSET..].copy_from_slice(&crc.to_le_bytes());
@@ -273,13 +282,25 @@ mod tests {
     #[test]
     fn a_file_under_the_name_of_another_segment_is_refused() {
         let origin = SegmentOrigin { commit_order: 3, deletes_applied: TombstoneId(9) };
-        let bytes = encode_header(SegmentId(7), origin);
-        assert_eq!(check_header(Path::new("x.seg"), &bytes, SegmentId(7)).unwrap(), origin);
-        let bytes = encode_header(SegmentId(7), SegmentOrigin::of_flush(SegmentId(7)));
+        for tier in Tier::ALL {
+            let bytes = encode_header(SegmentId(7), origin, tier);
+            assert_eq!(check_header(Path::new("x.seg"), &bytes, SegmentId(7)).unwrap(), (origin, tier));
+        }
+        let bytes = encode_header(SegmentId(7), SegmentOrigin::of_flush(SegmentId(7)), Tier::Hot);
         assert_eq!(bytes[24..60], [0; 36], "that of a flush follows from the id");
         assert!(check_header(Path::new("x.seg"), &bytes, SegmentId(7)).is_ok());
         let error = check_header(Path::new("x.seg"), &bytes, SegmentId(8)).unwrap_err();
         assert!(error.to_string().contains("segment 7, expected segment 8"), "{error}");
+    }
+
+    #[test]
+    fn a_tier_that_this_build_does_not_know_is_refused() {
+        let mut bytes = encode_header(SegmentId(7), SegmentOrigin::of_flush(SegmentId(7)), Tier::Hot);
+        bytes[HEADER_TIER_OFFSET] = 9;
+        let crc = crc32c::crc32c(&bytes[..HEADER_CRC_OFFSET]);
+        bytes[HEADER_CRC_OFFSET..].copy_from_slice(&crc.to_le_bytes());
+        let error = check_header(Path::new("x.seg"), &bytes, SegmentId(7)).unwrap_err();
+        assert!(error.to_string().contains("no tier 9"), "{error}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::section::Section;
 use crate::error::Result;
 use crate::io::Io;
 use crate::manifest::SegmentMeta;
-use crate::types::{SegmentId, TableId};
+use crate::types::{SegmentId, TableId, Tier};
 
 /// An open segment. The file stays mapped until the last [`Section`] or Arrow array that came from it is gone.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub struct Segment {
     file: SegmentPin,
     id: SegmentId,
     origin: SegmentOrigin,
+    tier: Tier,
     row_count: u64,
     sections: Vec<Arc<Section>>,
 }
@@ -34,19 +35,19 @@ impl Segment {
         probe(io.as_ref(), path)?;
         let map = io.map(path, expected_len)?;
         let file = SegmentPin::new(SegmentFile::new(io, path, map));
-        let origin = check_header(path, file.bytes(), id)?;
+        let (origin, tier) = check_header(path, file.bytes(), id)?;
         let trailer = Trailer::read(path, file.bytes())?;
         let footer = Footer::read(path, file.bytes(), trailer)?;
         let sections = footer
             .sections
             .iter()
-            .map(|entry| Section::read(&file, entry).map(Arc::new))
+            .map(|entry| Section::read(&file, entry, tier).map(Arc::new))
             .collect::<Result<Vec<_>>>()?;
         if sections.iter().map(|section| u64::from(section.row_count())).sum::<u64>() != footer.row_count {
             let offset = trailer.footer_offset as usize;
             return Err(file.corruption(offset, "the footer counts other rows than its sections"));
         }
-        Ok(Self { file, id, origin, row_count: footer.row_count, sections })
+        Ok(Self { file, id, origin, tier, row_count: footer.row_count, sections })
     }
 
     /// Identity of the segment. Of two segments the one with the larger id was written later.
@@ -57,6 +58,11 @@ impl Segment {
     /// Where its rows stand in the order of commits and deletes.
     pub fn origin(&self) -> SegmentOrigin {
         self.origin
+    }
+
+    /// The tier for which it was written.
+    pub fn tier(&self) -> Tier {
+        self.tier
     }
 
     /// Length of the file.

@@ -16,7 +16,7 @@ use super::vector_table::{VectorBounds, VectorTable};
 use crate::encoding::{VECTOR_LEN, VectorHeader, ZoneMap, decode_i64};
 use crate::error::Result;
 use crate::framing::{ByteReader, decode_schema};
-use crate::types::{ColumnId, FieldType, SeriesKey, TableId, TableSchema, TimeRange};
+use crate::types::{ColumnId, FieldType, SeriesKey, TableId, TableSchema, Tier, TimeRange};
 
 /// The rows of one table and partition in a segment, ordered by series key, then time.
 ///
@@ -24,6 +24,7 @@ use crate::types::{ColumnId, FieldType, SeriesKey, TableId, TableSchema, TimeRan
 #[derive(Debug)]
 pub struct Section {
     file: SegmentPin,
+    tier: Tier,
     table_id: TableId,
     partition_start_ns: i64,
     row_count: u32,
@@ -41,7 +42,7 @@ pub struct Section {
 
 impl Section {
     /// Checks and reads the metadata of a section that the footer places within the file.
-    pub(super) fn read(file: &SegmentPin, entry: &FooterEntry) -> Result<Self> {
+    pub(super) fn read(file: &SegmentPin, entry: &FooterEntry, tier: Tier) -> Result<Self> {
         let start = entry.metadata_offset as usize;
         let metadata = start..start + entry.metadata_len as usize;
         check_crc(
@@ -53,7 +54,7 @@ impl Section {
         )?;
         let mut cursor = Cursor::new(file.bytes(), metadata.clone());
         let data = entry.data_offset as usize..start;
-        Self::parse(file, &mut cursor, data, metadata, entry)
+        Self::parse(file, &mut cursor, data, metadata, entry, tier)
             .map_err(|reason| file.corruption(cursor.position(), reason))
     }
 
@@ -63,6 +64,7 @@ impl Section {
         data: Range<usize>,
         metadata: Range<usize>,
         entry: &FooterEntry,
+        tier: Tier,
     ) -> std::result::Result<Self, &'static str> {
         let header = SectionHeader::read(cursor).ok_or("the section header is cut off")?;
         let FooterEntry { table_id, partition_start_ns, .. } = *entry;
@@ -114,6 +116,7 @@ impl Section {
         }
         Ok(Self {
             file: file.clone(),
+            tier,
             table_id,
             partition_start_ns,
             row_count: header.row_count,
@@ -128,6 +131,11 @@ impl Section {
             columns,
             rollups,
         })
+    }
+
+    /// The tier for which its segment was written.
+    pub fn tier(&self) -> Tier {
+        self.tier
     }
 
     /// The table.

@@ -17,7 +17,7 @@ use super::series_shape::SeriesShape;
 use crate::error::{Error, Result};
 use crate::io::{Io, IoFile, OpenMode};
 use crate::manifest::{SectionMeta, SegmentMeta};
-use crate::types::{ColumnId, SegmentId, SeriesKey, TableSchema, partition_of};
+use crate::types::{ColumnId, SegmentId, SeriesKey, TableSchema, Tier, partition_of};
 
 /// Writes smaller than this are gathered: thousands of small sections must not become thousands of system calls.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -60,19 +60,25 @@ impl OpenTable {
 }
 
 impl SegmentWriter {
-    /// Starts the segment of a flush, that will be the file `path`.
+    /// Starts the segment of a flush, that will be the file `path`. It is of the hot tier.
     ///
     /// # Errors
     /// `Io` when the temporary file cannot be created.
     pub fn create(io: Arc<dyn Io>, path: &Path, id: SegmentId) -> Result<Self> {
-        Self::create_with_origin(io, path, id, SegmentOrigin::of_flush(id))
+        Self::create_with_origin(io, path, id, SegmentOrigin::of_flush(id), Tier::Hot)
     }
 
-    /// Starts a segment of rows that were in other segments.
+    /// Starts a segment of rows that were in other segments. The tier says in which form they are written.
     ///
     /// # Errors
     /// `Io` when the temporary file cannot be created.
-    pub fn create_with_origin(io: Arc<dyn Io>, path: &Path, id: SegmentId, origin: SegmentOrigin) -> Result<Self> {
+    pub fn create_with_origin(
+        io: Arc<dyn Io>,
+        path: &Path,
+        id: SegmentId,
+        origin: SegmentOrigin,
+        tier: Tier,
+    ) -> Result<Self> {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".tmp");
         let temporary = PathBuf::from(temporary);
@@ -81,7 +87,7 @@ impl SegmentWriter {
         }
         let file = io.open(&temporary, OpenMode::CreateNew)?;
         let mut output = Output { file, path: temporary, written: 0, buffer: Vec::new() };
-        output.append(&encode_header(id, origin))?;
+        output.append(&encode_header(id, origin, tier))?;
         Ok(Self {
             io,
             id,

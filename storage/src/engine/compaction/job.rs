@@ -26,7 +26,7 @@ use crate::manifest::{ManifestEdit, ManifestState, SectionMeta, SegmentMeta};
 use crate::segment::{Section, Segment, SegmentOrigin, SegmentWriter, SeriesShapeBuilder};
 use crate::snapshot::{BlockTimes, SeriesScan, SeriesSet, SeriesSlices, TableSnapshot, Version};
 use crate::types::{
-    ColumnId, SegmentId, SeriesKey, TableId, TableSchema, TimeRange, Tombstone, TombstoneId, partition_of,
+    ColumnId, SegmentId, SeriesKey, TableId, TableSchema, Tier, TimeRange, Tombstone, TombstoneId, partition_of,
 };
 
 /// The part of the memory of a compaction for the slice of the inputs' directories that is merged. The rest is for the
@@ -302,7 +302,7 @@ impl<'a> MergedOutput<'a> {
         let origin =
             SegmentOrigin { commit_order: self.inputs.commit_order, deletes_applied: self.inputs.deletes_applied };
         let path = self.store.dir.segment(self.id);
-        SegmentWriter::create_with_origin(Arc::clone(&self.store.io), &path, self.id, origin)
+        SegmentWriter::create_with_origin(Arc::clone(&self.store.io), &path, self.id, origin, Tier::Hot)
     }
 
     fn end_table(&mut self) -> Result<()> {
