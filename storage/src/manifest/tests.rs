@@ -9,7 +9,7 @@ use crate::io::sim::{CrashModel, FaultAt, FaultKind, Operation, SimIo};
 use crate::manifest::{SectionMeta, SegmentMeta};
 use crate::types::{
     ColumnId, Dedup, FieldType, Lsn, SchemaMode, SegmentId, TableId, TableOptions, TableSchema, TableSpec,
-    TagCondition, TimeRange, Tombstone, TombstoneCause, TombstoneId,
+    TagCondition, Tier, TimeRange, Tombstone, TombstoneCause, TombstoneId,
 };
 
 const DIR: &str = "/db";
@@ -46,6 +46,7 @@ fn segment(id: u64) -> SegmentMeta {
         file_len: id * 1000,
         commit_order: id,
         deletes_applied: TombstoneId(id + 1),
+        tier: Tier::Hot,
         sections: (1..=2).map(|table| section(table, 5)).chain([section(2, 10)]).collect(),
     }
 }
@@ -81,6 +82,16 @@ fn states() -> Vec<ManifestState> {
     states
 }
 
+/// What moves and cold stubs add to it.
+fn tiered_groups() -> Vec<Vec<ManifestEdit>> {
+    let warm = SegmentMeta { commit_order: 2, tier: Tier::Warm, ..segment(6) };
+    let place = vec![(TableId(1), 5)];
+    vec![
+        vec![ManifestEdit::RemoveSections(SegmentId(2), place), ManifestEdit::AddSegment(warm)],
+        vec![ManifestEdit::AddSegment(SegmentMeta { tier: Tier::Cold, ..segment(7) })],
+    ]
+}
+
 fn open(io: &SimIo) -> Result<(Manifest, ManifestState)> {
     Manifest::open(Arc::new(io.clone()), Path::new(DIR))
 }
@@ -110,6 +121,31 @@ fn what_was_appended_is_found_by_every_later_open() {
         let (_, state) = Manifest::open(Arc::new(RealIo), dir.path()).unwrap();
         assert_eq!(&state, states().last().unwrap());
     }
+}
+
+fn golden_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/compat/v1").join(name)
+}
+
+/// The life of a database as every build of version 1 wrote it, before there were tiers and since.
+#[test]
+fn a_manifest_of_version_1_stays_as_it_is_and_its_segments_are_hot() {
+    let content = written().content(&path()).unwrap();
+    assert_eq!(content, std::fs::read(golden_path("MANIFEST")).unwrap());
+    let io = written();
+    let (_, state) = open(&io).unwrap();
+    assert_eq!(state.segments[&SegmentId(2)].tier, Tier::Hot);
+}
+
+#[test]
+fn tiers_of_segments_are_written_as_in_version_1_and_read_back() {
+    let io = written();
+    let (mut manifest, _) = open(&io).unwrap();
+    tiered_groups().iter().for_each(|group| manifest.append(group).unwrap());
+    assert_eq!(io.content(&path()).unwrap(), std::fs::read(golden_path("MANIFEST.tiers")).unwrap());
+    let (_, state) = open(&io).unwrap();
+    assert_eq!(&state, manifest.state());
+    assert_eq!([6, 7].map(|id| state.segments[&SegmentId(id)].tier), [Tier::Warm, Tier::Cold]);
 }
 
 #[test]
@@ -291,7 +327,7 @@ proptest! {
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
         cut in any::<prop::sample::Index>(),
     ) {
-        let entries: Vec<Entry> = groups().into_iter().flatten().map(Entry::Edit).collect();
+        let entries: Vec<Entry> = groups().into_iter().chain(tiered_groups()).flatten().map(Entry::Edit).collect();
         let mut bytes = encode_entries(&entries);
         prop_assert_eq!(decode_entries(&bytes).unwrap(), entries);
         for (index, value) in flips {

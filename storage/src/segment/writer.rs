@@ -36,6 +36,7 @@ pub struct SegmentWriter {
     io: Arc<dyn Io>,
     id: SegmentId,
     origin: SegmentOrigin,
+    tier: Tier,
     path: PathBuf,
     output: Output,
     table: Option<OpenTable>,
@@ -92,6 +93,7 @@ impl SegmentWriter {
             io,
             id,
             origin,
+            tier,
             path: path.to_path_buf(),
             output,
             table: None,
@@ -266,6 +268,7 @@ impl SegmentWriter {
             file_len: self.output.position(),
             commit_order: self.origin.commit_order,
             deletes_applied: self.origin.deletes_applied,
+            tier: self.tier,
             sections,
         })
     }
