@@ -2,10 +2,10 @@
 //!
 //! Decoding is for untrusted bytes: it never panics, and allocates no more than a small multiple of what it was given.
 
-use crate::framing::{ByteReader, ByteWriter, decode_schema, encode_schema};
+use crate::framing::{ByteReader, ByteWriter, decode_schema, decode_tier_policy, encode_schema, encode_tier_policy};
 use crate::types::{
-    ColumnId, Lsn, SegmentId, TableId, TableSchema, TagCondition, Tier, TimeRange, Tombstone, TombstoneCause,
-    TombstoneId,
+    ColumnId, Lsn, SegmentId, TableId, TableSchema, TagCondition, Tier, TierPolicy, TimeRange, Tombstone,
+    TombstoneCause, TombstoneId,
 };
 
 /// What the manifest knows of a segment file.
@@ -77,6 +77,8 @@ pub enum ManifestEdit {
     RemoveTombstone(TombstoneId),
     /// Commits up to this one are in segments.
     FlushedLsn(Lsn),
+    /// What the tables of a namespace, or without one those of all, do where they do not say it themselves.
+    SetTierDefaults(Option<String>, TierPolicy),
 }
 
 /// What stands in the file: an edit, or the ids that a rewritten manifest must not give out again.
@@ -97,6 +99,7 @@ const REMOVE_SECTIONS: u8 = 8;
 const ADD_TOMBSTONE: u8 = 9;
 const REMOVE_TOMBSTONE: u8 = 10;
 const ADD_TIERED_SEGMENT: u8 = 11;
+const SET_TIER_DEFAULTS: u8 = 12;
 
 /// A segment file in the directory of the database.
 const PLACE_DATABASE: u8 = 0;
@@ -137,6 +140,12 @@ pub(super) fn encode_entries<'a>(entries: impl IntoIterator<Item = &'a Entry>) -
             Entry::Edit(ManifestEdit::RemoveTombstone(id)) => {
                 out.u8(REMOVE_TOMBSTONE);
                 out.u64(id.0);
+            }
+            Entry::Edit(ManifestEdit::SetTierDefaults(namespace, policy)) => {
+                out.u8(SET_TIER_DEFAULTS);
+                // No namespace has an empty name.
+                out.text(namespace.as_deref().unwrap_or_default());
+                encode_tier_policy(policy, &mut out);
             }
             Entry::NextIds { table, segment, tombstone } => {
                 out.u8(NEXT_IDS);
@@ -231,6 +240,10 @@ fn decode_entry(kind: u8, reader: &mut ByteReader<'_>) -> Option<Entry> {
         }
         ADD_TOMBSTONE => ManifestEdit::AddTombstone(decode_tombstone(reader)?),
         REMOVE_TOMBSTONE => ManifestEdit::RemoveTombstone(TombstoneId(reader.u64()?)),
+        SET_TIER_DEFAULTS => {
+            let namespace = Some(reader.text()?.to_owned()).filter(|namespace| !namespace.is_empty());
+            ManifestEdit::SetTierDefaults(namespace, decode_tier_policy(reader)?)
+        }
         NEXT_IDS => {
             return Some(Entry::NextIds {
                 table: TableId(reader.u64()?),

@@ -8,8 +8,8 @@ use crate::io::RealIo;
 use crate::io::sim::{CrashModel, FaultAt, FaultKind, Operation, SimIo};
 use crate::manifest::{SectionMeta, SegmentMeta};
 use crate::types::{
-    ColumnId, Dedup, FieldType, Lsn, SchemaMode, SegmentId, TableId, TableOptions, TableSchema, TableSpec,
-    TagCondition, Tier, TimeRange, Tombstone, TombstoneCause, TombstoneId,
+    ColumnId, Dedup, FieldType, Lsn, SchemaMode, SegmentId, Setting, TableId, TableOptions, TableSchema, TableSpec,
+    TagCondition, Tier, TierPolicy, TimeRange, Tombstone, TombstoneCause, TombstoneId,
 };
 
 const DIR: &str = "/db";
@@ -17,8 +17,12 @@ const DIR: &str = "/db";
 fn table(id: u64, name: &str) -> TableSchema {
     let spec = TableSpec::new(name).tag("host").tag("ré\0gion");
     let mut spec = spec.field("value", FieldType::F64).field("note", FieldType::String);
-    spec.options =
-        TableOptions { dedup: Dedup::First, schema_mode: SchemaMode::Strict, partition_ns: 5, retention_ns: None };
+    spec.options = TableOptions {
+        dedup: Dedup::First,
+        schema_mode: SchemaMode::Strict,
+        partition_ns: 5,
+        ..TableOptions::default()
+    };
     TableSchema::from_spec(TableId(id), &spec).unwrap()
 }
 
@@ -82,6 +86,17 @@ fn states() -> Vec<ManifestState> {
     states
 }
 
+fn policy(hot_for_ns: i64) -> TierPolicy {
+    let cold = Setting::Set("s3://bucket/é".into());
+    TierPolicy { hot_for_ns: Setting::Set(hot_for_ns), warm_for_ns: Setting::Off, cold }
+}
+
+fn table_with_policy() -> TableSchema {
+    let mut schema = table(1, "cpu");
+    schema.options.tiers = TierPolicy { warm_for_ns: Setting::Set(90), ..TierPolicy::default() };
+    schema
+}
+
 /// What moves and cold stubs add to it.
 fn tiered_groups() -> Vec<Vec<ManifestEdit>> {
     let warm = SegmentMeta { commit_order: 2, tier: Tier::Warm, ..segment(6) };
@@ -89,6 +104,12 @@ fn tiered_groups() -> Vec<Vec<ManifestEdit>> {
     vec![
         vec![ManifestEdit::RemoveSections(SegmentId(2), place), ManifestEdit::AddSegment(warm)],
         vec![ManifestEdit::AddSegment(SegmentMeta { tier: Tier::Cold, ..segment(7) })],
+        vec![
+            ManifestEdit::SetTierDefaults(None, policy(7)),
+            ManifestEdit::SetTierDefaults(Some("a".into()), policy(3)),
+        ],
+        vec![ManifestEdit::AlterTable(table_with_policy())],
+        vec![ManifestEdit::SetTierDefaults(Some("a".into()), TierPolicy::default())],
     ]
 }
 
@@ -145,6 +166,8 @@ fn tiers_of_segments_are_written_as_in_version_1_and_read_back() {
     assert_eq!(io.content(&path()).unwrap(), std::fs::read(golden_path("MANIFEST.tiers")).unwrap());
     let (_, state) = open(&io).unwrap();
     assert_eq!(&state, manifest.state());
+    let effective = state.tier_policy(&state.tables[&TableId(1)]);
+    assert_eq!((effective.hot_for_ns, effective.warm_for_ns), (Setting::Set(7), Setting::Set(90)));
     assert_eq!([6, 7].map(|id| state.segments[&SegmentId(id)].tier), [Tier::Warm, Tier::Cold]);
 }
 
