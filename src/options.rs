@@ -32,8 +32,13 @@ impl Options {
     /// process's memory control group.
     #[must_use]
     pub fn memory_budget_bytes(mut self, bytes: u64) -> Self {
-        let EngineOptions { write_deadline, segment_reads, .. } = self.engine;
-        self.engine = EngineOptions { write_deadline, segment_reads, ..EngineOptions::with_memory_budget(bytes) };
+        let EngineOptions { write_deadline, segment_reads, move_bytes_per_s_max, .. } = self.engine;
+        self.engine = EngineOptions {
+            write_deadline,
+            segment_reads,
+            move_bytes_per_s_max,
+            ..EngineOptions::with_memory_budget(bytes)
+        };
         self
     }
 
@@ -42,6 +47,14 @@ impl Options {
     #[must_use]
     pub fn segment_reads(mut self, reads: SegmentReads) -> Self {
         self.engine.segment_reads = reads;
+        self
+    }
+
+    /// Bytes of segments per second that are read for partitions which move to another tier by their age. A move by hand
+    /// goes as fast as it can. Default: 32 MiB.
+    #[must_use]
+    pub fn move_bytes_per_second(mut self, bytes: u64) -> Self {
+        self.engine.move_bytes_per_s_max = bytes;
         self
     }
 

@@ -9,6 +9,8 @@ pub(super) enum DotCommand {
     Help,
     /// Lists the tables.
     Tables,
+    /// Shows what each table has in each tier.
+    Tiers,
     /// Prints the statements that make one table or all.
     Schema(Option<String>),
     /// Sets the format, or prints it.
@@ -28,9 +30,10 @@ pub(super) enum DotCommand {
 }
 
 /// Name, arguments and purpose of each command, in the order of `.help`.
-pub(super) const DOT_COMMANDS: [(&str, &str, &str); 11] = [
+pub(super) const DOT_COMMANDS: [(&str, &str, &str); 12] = [
     (".help", "", "show this list"),
     (".tables", "", "list the tables"),
+    (".tiers", "", "show what each table has in each tier: partitions, rows, bytes, compression, age"),
     (".schema", "[TABLE]", "show the CREATE TABLE statement of a table, or of all"),
     (".mode", "[FORMAT]", "print rows as table, csv, json, jsonl, markdown or line"),
     (".maxrows", "N|all", "show at most N rows of a table (40)"),
@@ -54,6 +57,7 @@ impl DotCommand {
         let command = match full_name(word)? {
             ".help" => Self::Help,
             ".tables" => Self::Tables,
+            ".tiers" => Self::Tiers,
             ".schema" => return Ok(Self::Schema(argument.map(str::to_owned))),
             ".mode" => return argument.map(parse_format).transpose().map(Self::Mode),
             ".maxrows" => return parse_rows(argument).map(Self::MaxRows),
@@ -127,7 +131,8 @@ mod tests {
         assert_eq!(DotCommand::parse(".mode json"), Ok(DotCommand::Mode(Some(Format::Json))));
         assert_eq!(DotCommand::parse(".sc \"my table\";"), Ok(DotCommand::Schema(Some("my table".into()))));
         assert_eq!(DotCommand::parse(".maxrows all"), Ok(DotCommand::MaxRows(None)));
-        assert_eq!(DotCommand::parse(".ti on"), Ok(DotCommand::Timer(true)));
+        assert_eq!(DotCommand::parse(".tim on"), Ok(DotCommand::Timer(true)));
+        assert_eq!(DotCommand::parse(".tie"), Ok(DotCommand::Tiers));
         assert_eq!(DotCommand::parse(".exit "), Ok(DotCommand::Quit));
         assert_eq!(DotCommand::parse(".ref"), Ok(DotCommand::Refresh));
     }
@@ -135,7 +140,7 @@ mod tests {
     #[test]
     fn mistakes_are_explained() {
         let error = |line| DotCommand::parse(line).unwrap_err();
-        assert_eq!(error(".t"), ".t could be .tables or .timer or .types: type one more letter");
+        assert_eq!(error(".t"), ".t could be .tables or .tiers or .timer or .types: type one more letter");
         assert_eq!(error(".foo"), "unknown command .foo: see .help");
         assert_eq!(error(".timer maybe"), ".timer takes on or off");
         assert!(error(".mode xml").contains("markdown"));

@@ -6,6 +6,8 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::time::Instant;
 
+use arrow::array::RecordBatch;
+
 use super::catalog;
 use super::dot::{DOT_COMMANDS, DotCommand};
 use super::error::{CommandError, Result};
@@ -180,9 +182,10 @@ impl Session {
         match DotCommand::parse(line).map_err(CommandError::Input)? {
             DotCommand::Help => self.print_help()?,
             DotCommand::Tables => {
-                let tables = catalog::table_list(&self.database.tables());
-                let rows = Rows { schema: &tables.schema(), batches: std::slice::from_ref(&tables) };
-                rows.print(self.format, &self.style(), &mut io::stdout()).map_err(CommandError::Output)?;
+                self.print_list(&catalog::table_list(&self.database.tables()))?;
+            }
+            DotCommand::Tiers => {
+                self.print_list(&catalog::tier_list(&self.database.tables(), &self.database.engine().tiers()))?
             }
             DotCommand::Schema(name) => {
                 let tables = match name {
@@ -203,6 +206,12 @@ impl Session {
             DotCommand::Quit => return Ok(Flow::Quit),
         }
         Ok(Flow::Continue)
+    }
+
+    fn print_list(&self, list: &RecordBatch) -> Result<()> {
+        let rows = Rows { schema: &list.schema(), batches: std::slice::from_ref(list) };
+        rows.print(self.format, &self.style(), &mut io::stdout()).map_err(CommandError::Output)?;
+        Ok(())
     }
 
     /// Moves to the newest state and says how far that was.

@@ -3,7 +3,7 @@
 //! Without markers, plain SQL is understood: the time column is the first TIMESTAMP column, and `PRIMARY KEY (a, time)`
 //! or `TAGS (a, b)` names the tags. A text column without a marker is a field.
 
-use lynxstore_storage::types::{Dedup, FieldType, SchemaMode, TableOptions, TableSpec};
+use lynxstore_storage::types::{Dedup, FieldType, SchemaMode, TableOptions, TableSpec, TierChange};
 use sqlparser::ast::DataType;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
@@ -14,6 +14,7 @@ use super::parser::{
     expect, expected, fold_ident, parse_option_value, parse_table_name, syntax_error, take_word, word_at,
 };
 use super::statement::Statement;
+use super::tier_options::{DropAge, take_tier_option};
 use crate::error::{Error, Result};
 
 /// What the text says a column is.
@@ -219,6 +220,7 @@ pub(super) fn field_type(name: &str, data_type: &DataType) -> Result<FieldType> 
 
 fn parse_options(parser: &mut Parser<'_>) -> Result<TableOptions> {
     let mut options = TableOptions::default();
+    let (mut tiers, mut drop_age) = (TierChange::default(), DropAge::default());
     parse_option_list(parser, |name, value| {
         match name {
             "dedup" => {
@@ -234,14 +236,19 @@ fn parse_options(parser: &mut Parser<'_>) -> Result<TableOptions> {
                 options.partition_ns = parse_width(value)
                     .ok_or_else(|| wrong_option(name, value, "a positive width without months, such as '1d'"))?;
             }
-            "retention" => options.retention_ns = parse_retention(value)?,
+            _ if drop_age.take(name, value)? || take_tier_option(&mut tiers, name, value)? => {}
             _ => {
-                let message = format!("unknown table option '{name}': use dedup, partition, retention or schema");
+                let message = format!(
+                    "unknown table option '{name}': use dedup, partition, schema, retention (or drop_after), hot_for, \
+                     warm_for or cold"
+                );
                 return Err(Error::plan(message));
             }
         }
         Ok(())
     })?;
+    options.retention_ns = drop_age.given().flatten();
+    options.tiers = options.tiers.changed(&tiers)?;
     Ok(options)
 }
 
@@ -262,7 +269,8 @@ pub(super) fn parse_option_list(
     expect(parser, &Token::RParen)
 }
 
-fn wrong_option(name: &str, value: &str, expected: &str) -> Error {
+/// Fails with what the option takes.
+pub(super) fn wrong_option(name: &str, value: &str, expected: &str) -> Error {
     Error::plan(format!("option {name} = '{value}': expected {expected}"))
 }
 
@@ -277,15 +285,6 @@ pub(super) fn parse_schema_mode(value: &str) -> Result<SchemaMode> {
         "strict" => Ok(SchemaMode::Strict),
         _ => Err(wrong_option("schema", value, "'evolving' or 'strict'")),
     }
-}
-
-/// The value of the option `retention`.
-pub(super) fn parse_retention(value: &str) -> Result<Option<i64>> {
-    if value == "off" {
-        return Ok(None);
-    }
-    let expected = "a positive time without months, such as '30d', or 'off'";
-    parse_width(value).map(Some).ok_or_else(|| wrong_option("retention", value, expected))
 }
 
 #[cfg(test)]
@@ -315,6 +314,20 @@ mod tests {
     }
 
     #[test]
+    fn tiers_and_both_names_of_the_retention_are_read() {
+        const DAY_NS: i64 = 86_400_000_000_000;
+        let spec = spec(
+            "create table t (time timestamp) with (hot_for = '7d', warm_for = '90d', cold = 's3://bucket/prefix', \
+             drop_after = '5y', retention = '1825 days')",
+        );
+        let tiers = &spec.options.tiers;
+        assert_eq!(spec.options.retention_ns, Some(5 * 365 * DAY_NS));
+        assert_eq!(tiers.hot_for_ns.value(), Some(&(7 * DAY_NS)));
+        assert_eq!(tiers.warm_for_ns.value(), Some(&(90 * DAY_NS)));
+        assert_eq!(tiers.cold.value().map(String::as_str), Some("s3://bucket/prefix"));
+    }
+
+    #[test]
     fn plain_sql_finds_the_time_column_and_the_tags() {
         let spec =
             spec("create table t (b text, a varchar(20), v double precision, at timestamp, primary key (a, b, at))");
@@ -331,6 +344,9 @@ mod tests {
             ("create table t (time timestamp, n bigint tag)", "must be TEXT"),
             ("create table t (time timestamp) with (dedup = 'x')", "expected 'last'"),
             ("create table t (time timestamp) with (x = 1)", "unknown table option"),
+            ("create table t (time timestamp) with (retention = '1d', drop_after = '2d')", "give one of them"),
+            ("create table t (time timestamp) with (hot_for = '9d', warm_for = '8d')", "longer than hot_for"),
+            ("create table t (time timestamp) with (cold = 's3://a:b@c/d')", "must not hold credentials"),
             ("create table t (time timestamp, primary key (q))", "no column 'q'"),
             ("create table t as select 1", "INSERT INTO"),
             ("create table t (time timestamp tag tag)", "one marker"),

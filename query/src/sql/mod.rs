@@ -10,6 +10,7 @@ mod series_syntax;
 mod size;
 mod split;
 mod statement;
+mod tier_options;
 
 pub(crate) use interval::{parse_interval, parse_timestamp};
 #[cfg(test)]
@@ -21,7 +22,8 @@ pub(crate) use parser::{fold_ident, parse_statement, table_name};
 pub(crate) use series_syntax::ASOF_CALL;
 pub(crate) use split::split_statements;
 pub(crate) use statement::{
-    AlterTable, ColumnAddition, Delete, Insert, InsertSource, SYSTEM_NAMESPACE, Statement, TableAction, TableName,
+    AlterTable, AlterTiers, ColumnAddition, Delete, Insert, InsertSource, SYSTEM_NAMESPACE, Statement, TableAction,
+    TableName,
 };
 #[cfg(feature = "files")]
 pub(crate) use statement::{CopyOptions, CopySource};

@@ -11,7 +11,7 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::size::{check_bytes, check_tokens};
 use super::statement::{Insert, InsertSource, Statement, TableName};
-use super::{alter_table, copy, create_table, delete, series_syntax};
+use super::{alter_table, copy, create_table, delete, series_syntax, tier_options};
 use crate::error::{Error, Result};
 use crate::options::SqlLimits;
 
@@ -63,6 +63,9 @@ fn parse_one(parser: &mut Parser<'_>) -> Result<Statement> {
             Ok(Statement::Describe(parse_table_name(parser)?))
         }
         Keyword::ALTER if word_at(parser, 1, "TABLE") => alter_table::parse(parser),
+        Keyword::ALTER if word_at(parser, 1, "NAMESPACE") || word_at(parser, 1, "DATABASE") => {
+            tier_options::parse_alter(parser)
+        }
         Keyword::DELETE => delete::parse(parser),
         Keyword::TRUNCATE => delete::parse_truncate(parser),
         Keyword::OPTIMIZE => {

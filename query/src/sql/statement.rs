@@ -3,7 +3,7 @@
 #![cfg_attr(not(feature = "files"), allow(dead_code, reason = "COPY is parsed in every build but run only with files"))]
 
 use lynxstore_storage::engine::TableChange;
-use lynxstore_storage::types::{FieldType, TableSpec};
+use lynxstore_storage::types::{FieldType, TableSpec, Tier, TierChange};
 use sqlparser::ast::{Expr, Query};
 
 /// The namespace of the tables in which the database tells of itself.
@@ -34,6 +34,8 @@ pub(crate) enum Statement {
     },
     /// `ALTER TABLE`.
     AlterTable(Box<AlterTable>),
+    /// `ALTER NAMESPACE`, `ALTER DATABASE`.
+    AlterTiers(Box<AlterTiers>),
     /// `DELETE FROM`, `TRUNCATE`.
     Delete(Box<Delete>),
     /// `CHECKPOINT`: rows in memory go to segments.
@@ -105,6 +107,13 @@ pub(crate) enum TableAction {
         /// Whether a column of that name is no error.
         if_not_exists: bool,
     },
+    /// A partition goes to another tier.
+    Move {
+        /// A time within the partition.
+        time_ns: i64,
+        /// The tier.
+        tier: Tier,
+    },
     /// Anything else.
     Change(TableChange),
 }
@@ -114,6 +123,15 @@ impl TableAction {
     pub(crate) fn may_exist(&self) -> bool {
         matches!(self, Self::Add { if_not_exists: true, .. })
     }
+}
+
+/// `ALTER NAMESPACE name SET (...)`, `ALTER DATABASE SET (...)`.
+#[derive(Debug, Clone)]
+pub(crate) struct AlterTiers {
+    /// The namespace; the whole database without one.
+    pub(crate) namespace: Option<String>,
+    /// What changes.
+    pub(crate) change: TierChange,
 }
 
 /// A column that is added.

@@ -3,6 +3,8 @@
 //! Decided on the parsed statement, never on its text: a comment, a bracket or a word at the front of a statement cannot
 //! change what it is. The match names every statement, so that a new one has to be placed before it compiles.
 
+use lynxstore_storage::types::Setting;
+
 use crate::error::{Error, Result};
 use crate::options::{NamespaceAccess, QueryOptions, StatementAccess};
 use crate::sql::Statement;
@@ -22,6 +24,7 @@ pub(super) fn check_statement_access(statement: &Statement, access: StatementAcc
         Statement::CreateTable { .. } => (StatementAccess::Admin, "CREATE TABLE"),
         Statement::DropTable { .. } => (StatementAccess::Admin, "DROP TABLE"),
         Statement::AlterTable(_) => (StatementAccess::Admin, "ALTER TABLE"),
+        Statement::AlterTiers(_) => (StatementAccess::Admin, "ALTER NAMESPACE or DATABASE"),
         Statement::Delete(_) => (StatementAccess::Admin, "DELETE"),
         Statement::Checkpoint => (StatementAccess::Admin, "CHECKPOINT"),
         Statement::Optimize => (StatementAccess::Admin, "OPTIMIZE"),
@@ -32,6 +35,16 @@ pub(super) fn check_statement_access(statement: &Statement, access: StatementAcc
 /// Whether statements may create tables in a namespace. Reading needs no such question: the snapshot shows no others.
 pub(super) fn may_name(options: &QueryOptions, namespace: &str) -> bool {
     options.namespace_access == NamespaceAccess::All || namespace == options.namespace
+}
+
+/// Whether statements may say where cold rows go: the database writes there with rights of its own, which are not those of
+/// one tenant.
+pub(super) fn check_cold_access(options: &QueryOptions, cold: &Setting<String>) -> Result<()> {
+    if options.namespace_access == NamespaceAccess::Own && matches!(cold, Setting::Set(_)) {
+        let what = "the option 'cold', which is for those who may name every namespace,".to_owned();
+        return Err(Error::AccessDenied { what, needs: StatementAccess::Admin.name() });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -77,6 +90,9 @@ mod tests {
                     "DROP TABLE t",
                     "-- SELECT\nDROP TABLE t",
                     "ALTER TABLE t ADD COLUMN w DOUBLE",
+                    "ALTER TABLE t MOVE PARTITION '2026-01-01' TO 'warm'",
+                    "ALTER NAMESPACE n SET (hot_for = '7d')",
+                    "ALTER DATABASE RESET (hot_for)",
                     "DELETE FROM t",
                     "TRUNCATE TABLE t",
                     "CHECKPOINT",

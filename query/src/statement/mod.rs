@@ -42,6 +42,8 @@ mod series_tests;
 mod stream_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tier_tests;
 
 pub use prepared::{PreparedStatement, StatementDescription};
 pub use query_engine::QueryEngine;

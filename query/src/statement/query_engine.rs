@@ -123,6 +123,7 @@ impl Run<'_> {
             Statement::CreateTable { spec, if_not_exists } => self.create_table(spec, *if_not_exists),
             Statement::DropTable { names, if_exists } => self.drop_tables(names, *if_exists),
             Statement::AlterTable(alter) => self.alter_table(alter),
+            Statement::AlterTiers(alter) => self.alter_tiers(alter),
             Statement::Delete(delete) => self.delete(delete),
             Statement::Checkpoint => {
                 self.shared.engine.flush()?;

@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 use lynxstore_storage::Error as StorageError;
 use lynxstore_storage::types::{FieldType, TableSpec};
 
-use super::access::may_name;
+use super::access::{check_cold_access, may_name};
 use super::query_engine::Run;
 use crate::error::{Error, Result};
 use crate::output::QueryOutput;
@@ -29,6 +29,7 @@ impl Run<'_> {
                 spec.namespace
             )));
         }
+        check_cold_access(&self.shared.options, &spec.options.tiers.cold)?;
         match self.shared.engine.create_table(&spec) {
             Err(StorageError::TableExists { .. }) if if_not_exists => {}
             result => {

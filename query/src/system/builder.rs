@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampNanosecondArray, UInt64Array};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampNanosecondArray, UInt64Array};
 use arrow::record_batch::RecordBatch;
 
 use crate::error::{Error, Result};
@@ -43,6 +43,13 @@ impl TableBuilder {
         values: impl IntoIterator<Item = T>,
     ) -> Self {
         let values: Int64Array = values.into_iter().map(Into::into).collect();
+        self.columns.push((name, Arc::new(values), true));
+        self
+    }
+
+    /// A column of ratios.
+    pub(super) fn float(mut self, name: &'static str, values: impl IntoIterator<Item = f64>) -> Self {
+        let values = Float64Array::from_iter_values(values);
         self.columns.push((name, Arc::new(values), true));
         self
     }

@@ -1,6 +1,7 @@
 //! `system.tables`, `system.columns` and `system.series`.
 
 use arrow::record_batch::RecordBatch;
+use lynxstore_storage::engine::Engine;
 use lynxstore_storage::snapshot::{Snapshot, TagFilter};
 use lynxstore_storage::types::{Dedup, SchemaMode, TableSchema, TimeRange};
 
@@ -8,9 +9,11 @@ use super::builder::TableBuilder;
 use crate::error::Result;
 use crate::statement::sql_type;
 
-/// A row per table: its declaration, and what it holds. Rows count duplicates that are not merged yet.
-pub(super) fn tables(snapshot: &Snapshot) -> Result<RecordBatch> {
+/// A row per table: its declaration, and what it holds. Rows count duplicates that are not merged yet. What it does not
+/// say itself of its tiers is what its namespace or the database says.
+pub(super) fn tables(engine: &Engine, snapshot: &Snapshot) -> Result<RecordBatch> {
     let schemas: Vec<_> = snapshot.tables().cloned().collect();
+    let tiers: Vec<_> = schemas.iter().map(|schema| engine.tier_policy(schema)).collect();
     let mut held = Vec::with_capacity(schemas.len());
     for schema in &schemas {
         // A table with damaged segments is listed all the same.
@@ -28,6 +31,9 @@ pub(super) fn tables(snapshot: &Snapshot) -> Result<RecordBatch> {
         .text("schema_mode", schemas.iter().map(|schema| schema_mode(schema)))
         .number("partition_ns", schemas.iter().map(|schema| schema.options.partition_ns))
         .number("retention_ns", schemas.iter().map(|schema| schema.options.retention_ns))
+        .number("hot_for_ns", tiers.iter().map(|tiers| tiers.hot_for_ns.value().copied()))
+        .number("warm_for_ns", tiers.iter().map(|tiers| tiers.warm_for_ns.value().copied()))
+        .text("cold", tiers.iter().map(|tiers| tiers.cold.value().cloned()))
         .count("rows", all().map(|table| held[table].as_ref().map(|(rows, _)| *rows)))
         .time("first_time", all().map(|table| range(table).map(|range| range.start_ns)))
         .time("last_time", all().map(|table| range(table).map(|range| range.end_ns)))

@@ -1,11 +1,11 @@
-//! `system.segments` and `system.partitions`: where rows lie.
+//! `system.segments`, `system.partitions` and `system.tiers`: where rows lie.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::record_batch::RecordBatch;
 use lynxstore_storage::engine::Engine;
 use lynxstore_storage::snapshot::Snapshot;
-use lynxstore_storage::types::{TableId, partition_of};
+use lynxstore_storage::types::{TableId, Tier, partition_of};
 
 use super::builder::TableBuilder;
 use crate::error::Result;
@@ -38,12 +38,14 @@ pub(super) fn segments(engine: &Engine, snapshot: &Snapshot) -> Result<RecordBat
         .count("bytes", rows.iter().map(|row| row.1.byte_len))
         .count("commit_order", rows.iter().map(|row| row.0.commit_order))
         .count("file_bytes", rows.iter().map(|row| row.0.file_len))
+        .text("tier", rows.iter().map(|row| row.0.tier.name().to_owned()))
         .build()
 }
 
 #[derive(Default)]
 struct PartitionRow {
     runs: Vec<u64>,
+    tiers: BTreeSet<Tier>,
     segments: u64,
     rows: u64,
     bytes: u64,
@@ -61,6 +63,7 @@ pub(super) fn partitions(engine: &Engine, snapshot: &Snapshot) -> Result<RecordB
             if !row.runs.contains(&segment.commit_order) {
                 row.runs.push(segment.commit_order);
             }
+            row.tiers.insert(segment.tier);
             row.segments += 1;
             row.rows += u64::from(section.row_count);
             row.bytes += section.byte_len;
@@ -87,5 +90,34 @@ pub(super) fn partitions(engine: &Engine, snapshot: &Snapshot) -> Result<RecordB
         .count("bytes", rows.iter().map(|row| row.3.bytes))
         .time("first_time", rows.iter().map(|row| row.3.first_ns))
         .time("last_time", rows.iter().map(|row| row.3.last_ns))
+        .text("tier", rows.iter().map(|row| tier_names(&row.3.tiers)))
+        .build()
+}
+
+/// The tiers of a partition, the coldest first: `warm, hot` when late rows are not merged yet.
+fn tier_names(tiers: &BTreeSet<Tier>) -> String {
+    tiers.iter().rev().map(|tier| tier.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// A row per table and tier with rows in it. `compression` is raw bytes per byte.
+pub(super) fn tiers(engine: &Engine, snapshot: &Snapshot) -> Result<RecordBatch> {
+    let names = table_names(snapshot);
+    let tiers = engine.tiers();
+    let rows: Vec<_> = tiers.iter().filter_map(|tier| Some((tier, names.get(&tier.table)?))).collect();
+    let age_s = |time_ns: i64| engine.now_ns().saturating_sub(time_ns) / 1_000_000_000;
+    TableBuilder::default()
+        .text("namespace", rows.iter().map(|row| row.1.0.clone()))
+        .text("table_name", rows.iter().map(|row| row.1.1.clone()))
+        .text("tier", rows.iter().map(|row| row.0.tier.name().to_owned()))
+        .count("partitions", rows.iter().map(|row| row.0.partitions))
+        .count("segments", rows.iter().map(|row| row.0.segments))
+        .count("rows", rows.iter().map(|row| row.0.rows))
+        .count("bytes", rows.iter().map(|row| row.0.bytes))
+        .count("raw_bytes", rows.iter().map(|row| row.0.raw_bytes))
+        .float("compression", rows.iter().map(|row| row.0.raw_bytes as f64 / row.0.bytes.max(1) as f64))
+        .time("oldest_time", rows.iter().map(|row| row.0.time_range.start_ns))
+        .time("newest_time", rows.iter().map(|row| row.0.time_range.end_ns))
+        .number("oldest_age_s", rows.iter().map(|row| age_s(row.0.time_range.start_ns)))
+        .number("newest_age_s", rows.iter().map(|row| age_s(row.0.time_range.end_ns)))
         .build()
 }

@@ -22,7 +22,7 @@ use crate::options::{StatementAccess, SystemAccess};
 use crate::system_rows::SystemTable;
 
 /// Names of the system tables.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "cardinality",
     "columns",
     "corruption",
@@ -33,6 +33,7 @@ const NAMES: [&str; 10] = [
     "series",
     "tables",
     "tasks",
+    "tiers",
 ];
 
 /// Makes system tables of one engine. Cheap to clone.
@@ -72,11 +73,12 @@ impl SystemTables {
 fn table(engine: &Engine, snapshot: &Snapshot, name: &str) -> Result<Option<RecordBatch>> {
     Ok(Some(match name {
         "cardinality" => cardinality::cardinality(snapshot)?,
-        "tables" => catalog::tables(snapshot)?,
+        "tables" => catalog::tables(engine, snapshot)?,
         "columns" => catalog::columns(snapshot)?,
         "series" => catalog::series(snapshot)?,
         "segments" => layout::segments(engine, snapshot)?,
         "partitions" => layout::partitions(engine, snapshot)?,
+        "tiers" => layout::tiers(engine, snapshot)?,
         "recovery" => damage::recovery(engine, snapshot)?,
         "corruption" => damage::corruption(engine, snapshot)?,
         "tasks" => engine::tasks(engine)?,

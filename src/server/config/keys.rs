@@ -60,6 +60,12 @@ pub fn all_keys() -> &'static [Key] {
             "Memory for unflushed rows and for flushing them; 0 is a quarter of the machine or of the control group."
         ),
         key!("database.write_deadline", time, write_deadline, "How long a write waits for memory before it gets 503."),
+        key!(
+            "database.move_rate",
+            bytes,
+            move_bytes_per_s,
+            "Bytes of segments per second that partitions which move to another tier are read with."
+        ),
         Key {
             name: "server.listen",
             help: "Address and port.",

@@ -36,6 +36,8 @@ pub struct ServeConfig {
     pub memory_budget_bytes: u64,
     /// How long a write waits for memory.
     pub write_deadline: Duration,
+    /// Bytes of segments that are read per second for moves between tiers.
+    pub move_bytes_per_s: u64,
     /// Threads of one statement; one per core when 0.
     pub query_threads: usize,
     /// How messages are written.
@@ -57,6 +59,7 @@ impl Default for ServeConfig {
             server: ServerOptions::default(),
             memory_budget_bytes: 0,
             write_deadline: WRITE_DEADLINE,
+            move_bytes_per_s: 32 << 20,
             query_threads: 0,
             log_format: LogFormat::default(),
             log_level: "info".into(),
@@ -84,7 +87,7 @@ impl ServeConfig {
         if self.query_threads > 0 {
             options = options.query_threads(self.query_threads);
         }
-        options.write_deadline(self.write_deadline)
+        options.write_deadline(self.write_deadline).move_bytes_per_second(self.move_bytes_per_s)
     }
 
     /// What follows from several keys at once.

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use crate::error::{Error, Result};
 use crate::manifest::ManifestEdit;
-use crate::types::{FieldType, SchemaMode, TableId, TableSchema};
+use crate::types::{FieldType, SchemaMode, TableId, TableSchema, TierChange, TierPolicy};
 
 /// One change of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,11 @@ pub enum TableChange {
         /// The retention in nanoseconds.
         retention_ns: Option<i64>,
     },
+    /// When partitions move between tiers.
+    SetTiers {
+        /// What changes.
+        change: TierChange,
+    },
     /// What schemaless protocols may do.
     SetSchemaMode {
         /// The mode.
@@ -60,8 +65,27 @@ impl Core {
             return self.apply_change(table, change);
         }
         let changed = self.apply_change(table, change)?;
-        if let TableChange::SetRetention { .. } = change {
-            self.maintenance_signal.request();
+        match change {
+            TableChange::SetRetention { .. } => self.maintenance_signal.request(),
+            TableChange::SetTiers { .. } => self.move_signal.request(),
+            _ => {}
+        }
+        Ok(changed)
+    }
+
+    /// Changes what the tables of a namespace, or without one those of all, do where they do not say it themselves.
+    /// Durable when it returns.
+    pub(super) fn alter_tier_defaults(&self, namespace: Option<&str>, change: &TierChange) -> Result<TierPolicy> {
+        if namespace.is_some_and(str::is_empty) {
+            return Err(Error::invalid("a namespace needs a name of at least one character"));
+        }
+        let namespace = namespace.map(str::to_owned);
+        let mut manifest = self.store.manifest.lock();
+        let current = manifest.state().tier_defaults.get(&namespace).cloned().unwrap_or_default();
+        let changed = current.changed(change)?;
+        if changed != current {
+            manifest.append(&[ManifestEdit::SetTierDefaults(namespace, changed.clone())])?;
+            self.move_signal.request();
         }
         Ok(changed)
     }
@@ -121,6 +145,7 @@ impl TableSchema {
                 }
                 self.options.retention_ns = *retention_ns;
             }
+            TableChange::SetTiers { change } => self.options.tiers = self.options.tiers.changed(change)?,
             TableChange::SetSchemaMode { mode } => self.options.schema_mode = *mode,
         }
         Ok(())

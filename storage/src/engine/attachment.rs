@@ -99,6 +99,10 @@ impl Attachment {
         Arc::clone(&self.shown.read().version)
     }
 
+    pub(super) fn now_ns(&self) -> i64 {
+        (self.clock)()
+    }
+
     pub(super) fn manifest_state(&self) -> Arc<ManifestState> {
         Arc::clone(&self.shown.read().state)
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
-use super::compaction::Compactor;
+use super::compaction::{Compactor, Mover};
 use super::signal::WorkSignal;
 use super::store::Store;
 use super::task_log::TaskLog;
@@ -24,6 +24,9 @@ pub(super) struct Core {
     /// Compactions and retention, one at a time.
     pub(super) maintenance: Mutex<Compactor>,
     pub(super) maintenance_signal: WorkSignal,
+    /// Moves to other tiers, one at a time but for those by hand.
+    pub(super) mover: Mutex<Mover>,
+    pub(super) move_signal: WorkSignal,
     /// Changes of tables since the open.
     pub(super) table_changes: AtomicU64,
     pub(super) tasks: TaskLog,

@@ -20,6 +20,7 @@ use super::delete::DeleteReceipt;
 use super::directory_lock;
 use super::inventory::{self, SegmentInfo};
 use super::maintenance;
+use super::mover::{self, MoveSpeed};
 use super::open;
 use super::options::{Ack, Background, EngineOptions, SegmentReads, WriteReceipt};
 use super::recovery_history::PastRecovery;
@@ -46,18 +47,18 @@ pub struct Engine {
 }
 
 #[derive(Debug)]
-enum Mode {
+pub(super) enum Mode {
     Writing(Box<Writing>),
     ReadOnly(Box<Attachment>),
 }
 
 /// What only the writer has.
 #[derive(Debug)]
-struct Writing {
-    core: Arc<Core>,
+pub(super) struct Writing {
+    pub(super) core: Arc<Core>,
     report: RecoveryReport,
     history: Vec<PastRecovery>,
-    /// The flush and the maintenance thread.
+    /// The flush, the maintenance and the move thread.
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held until the close, so that no other process writes.
     lock: Mutex<Option<Box<dyn IoLock>>>,
@@ -82,7 +83,10 @@ impl Engine {
         keep_freed_memory();
         let opened = open::open(Arc::clone(&io), dir, options)?;
         let threads = match options.background {
-            Background::Thread => vec![background::spawn(&opened.core)?, maintenance::spawn(&opened.core)?],
+            Background::Thread => {
+                let core = &opened.core;
+                vec![background::spawn(core)?, maintenance::spawn(core)?, mover::spawn(core)?]
+            }
             Background::Caller => Vec::new(),
         };
         let writing = Writing {
@@ -158,7 +162,11 @@ impl Engine {
         backup::backup_with(&self.io, &self.root, destination)
     }
 
-    fn writing(&self) -> Result<&Writing> {
+    pub(super) fn mode(&self) -> &Mode {
+        &self.mode
+    }
+
+    pub(super) fn writing(&self) -> Result<&Writing> {
         match &self.mode {
             Mode::Writing(writing) => Ok(writing),
             Mode::ReadOnly(attachment) => Err(attachment.refusal()),
@@ -320,14 +328,15 @@ impl Engine {
         core.alter_table(table, change)
     }
 
-    /// Does the background work that is due now: retention, and compactions that pay.
+    /// Does the background work that is due now: retention, compactions that pay, and moves to other tiers.
     ///
     /// # Errors
     /// `Io`, `Corruption`; what was done before stays done.
     pub fn maintain(&self) -> Result<()> {
         let core = &self.writing()?.core;
         let _open = core.stay_open()?;
-        core.maintain(Effort::Background)
+        core.maintain(Effort::Background)?;
+        core.move_due(MoveSpeed::Full)
     }
 
     /// Flushes and merges every partition to one run. A run of many series is more than one segment when memory is small.
@@ -417,6 +426,7 @@ impl Writing {
         }
         self.core.flush_signal.stop();
         self.core.maintenance_signal.stop();
+        self.core.move_signal.stop();
         for thread in self.threads.lock().drain(..) {
             // A panic of the thread was printed when it happened; the flush below does its work.
             let _ = thread.join();

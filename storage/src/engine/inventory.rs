@@ -1,7 +1,7 @@
 //! What makes up the database, for `system.segments` and `system.partitions`.
 
 use crate::manifest::{ManifestState, SectionMeta};
-use crate::types::{SegmentId, Tombstone};
+use crate::types::{SegmentId, Tier, Tombstone};
 
 /// One segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct SegmentInfo {
     pub file_len: u64,
     /// Rows of a segment of larger order were committed later.
     pub commit_order: u64,
+    /// The tier of its rows.
+    pub tier: Tier,
     /// Its sections that are part of the database.
     pub sections: Vec<SectionMeta>,
 }
@@ -22,6 +24,7 @@ pub(super) fn segments(state: &ManifestState) -> Vec<SegmentInfo> {
         id: segment.id,
         file_len: segment.file_len,
         commit_order: segment.commit_order,
+        tier: segment.tier,
         sections: segment.sections.clone(),
     });
     segments.collect()

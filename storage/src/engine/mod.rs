@@ -44,8 +44,12 @@ mod memtable_set;
 #[cfg(any(test, feature = "testing"))]
 #[allow(clippy::unwrap_used, reason = "a model that fails must say so")]
 pub mod model;
+#[cfg(test)]
+mod move_tests;
+mod mover;
 mod open;
 mod options;
+mod pacer;
 mod pinned_manifest;
 mod publication;
 mod quarantine;
@@ -73,6 +77,7 @@ mod stress;
 mod task_log;
 #[cfg(test)]
 mod tests;
+mod tier_info;
 mod verify;
 mod write;
 
@@ -82,6 +87,7 @@ pub use backup::{BackupStats, backup, backup_with};
 pub use delete::DeleteReceipt;
 pub use handle::Engine;
 pub use inventory::SegmentInfo;
+pub use mover::MoveReceipt;
 pub use options::{Ack, Background, EngineOptions, SegmentReads, WriteReceipt};
 pub use recovery_history::PastRecovery;
 pub use recovery_report::{RecoveryEvent, RecoveryKind, RecoveryReport, Severity};
@@ -90,4 +96,5 @@ pub use restore::{RestoreStats, restore, restore_with};
 pub use scrub::{Corruption, ScrubReport};
 pub use stats::EngineStats;
 pub use task_log::{TaskKind, TaskRecord};
+pub use tier_info::TierInfo;
 pub use verify::{Finding, RepairStep, VerifyReport, verify};

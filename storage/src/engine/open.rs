@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicU64;
 use parking_lot::{Mutex, RwLock};
 
 use super::batch_check::check_batch;
+use super::compaction::PartitionClaims;
 use super::core::Core;
 use super::database_dir::DatabaseDir;
 use super::directory_lock;
@@ -80,6 +81,7 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
         segment_ids_used: AtomicU64::new(0),
         unnamed_segments: Mutex::default(),
         retired: RetiredSegments::with_files(retired),
+        claims: PartitionClaims::default(),
         counters: Counters::default(),
     };
     let mut replayed = replay(io.as_ref(), &store.dir.wal(), flushed_lsn, |lsn, batches| {
@@ -105,6 +107,8 @@ pub(super) fn open(io: Arc<dyn Io>, root: &Path, mut options: EngineOptions) -> 
         flush_signal: WorkSignal::default(),
         maintenance: Mutex::default(),
         maintenance_signal: WorkSignal::default(),
+        mover: Mutex::default(),
+        move_signal: WorkSignal::default(),
         table_changes: AtomicU64::new(0),
         tasks: TaskLog::new(options.clock),
         widening: RwLock::default(),

@@ -67,6 +67,8 @@ pub struct EngineOptions {
     /// A compaction takes about this much beside what it copies at a time, however many series there are: the smaller it
     /// is, the more segments it writes for a run of many series.
     pub compaction_bytes_max: u64,
+    /// The mover reads at most so many bytes of segments per second. It takes half the memory of a compaction.
+    pub move_bytes_per_s_max: u64,
     /// The merged series directories of all tables, which queries make and keep, may take this much together: about 12
     /// bytes per series and 4 per tag of it, and the distinct values of tags. A query that needs more fails with
     /// `DirectoryTooLarge`.
@@ -75,7 +77,7 @@ pub struct EngineOptions {
     pub wal_file_bytes_max: u64,
     /// How long a write waits for memory.
     pub write_deadline: Duration,
-    /// Who runs flushes, compactions and retention.
+    /// Who runs flushes, compactions, retention and moves.
     pub background: Background,
     /// How segments are read.
     pub segment_reads: SegmentReads,
@@ -86,7 +88,7 @@ pub struct EngineOptions {
 
 impl EngineOptions {
     /// Divides a memory budget: a quarter of it may hold unflushed rows, and a flush begins when half of that is full, so
-    /// that writes go on while it runs. An eighth is for compactions, a quarter for the series directories of queries. The rest is what a flush holds of the segment that
+    /// that writes go on while it runs. An eighth is for compactions and half as much for moves between tiers, a quarter for the series directories of queries. The rest is what a flush holds of the segment that
     /// it writes, and what the allocator does not give back at once: with many small series as much again as the rows. A
     /// memtable beyond 256 MiB makes segments no better. Rows take about as much in the
     /// log as in memory, except in commits of a few rows, which the bound of the log is for.
@@ -97,6 +99,7 @@ impl EngineOptions {
             memtable_bytes_max: 2 * flush_bytes_max,
             flush_bytes_max,
             compaction_bytes_max: (budget_bytes / 8).max(MIB),
+            move_bytes_per_s_max: 32 * MIB,
             directory_bytes_max: (budget_bytes / 4).max(MIB),
             wal_bytes_max: (2 * flush_bytes_max).clamp(128 * MIB, 512 * MIB),
             wal_file_bytes_max: 64 * MIB,

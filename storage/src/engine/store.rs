@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::compaction::PartitionClaims;
 use super::database_dir::DatabaseDir;
 use super::memory::MemoryGate;
 use super::memtable_set::{FoundBatches, MemtableSet};
@@ -34,6 +35,8 @@ pub(super) struct Store {
     pub(super) unnamed_segments: Mutex<Vec<SegmentId>>,
     /// Segments that were removed from the manifest and that readers of other processes may have pinned.
     pub(super) retired: RetiredSegments,
+    /// Partitions that a compaction or a move rewrites.
+    pub(super) claims: PartitionClaims,
     pub(super) counters: Counters,
 }
 

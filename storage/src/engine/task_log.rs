@@ -16,6 +16,8 @@ pub enum TaskKind {
     Compaction,
     /// Expired rows.
     Retention,
+    /// A partition to another tier.
+    Move,
 }
 
 impl TaskKind {
@@ -25,6 +27,7 @@ impl TaskKind {
             Self::Flush => "flush",
             Self::Compaction => "compaction",
             Self::Retention => "retention",
+            Self::Move => "move",
         }
     }
 }
@@ -40,17 +43,23 @@ pub struct TaskRecord {
     pub started_ns: i64,
     /// When it ended; `None` while it runs.
     pub ended_ns: Option<i64>,
-    /// Bytes that it read.
+    /// Bytes that it read so far.
     pub bytes_in: u64,
     /// Bytes that it wrote.
     pub bytes_out: u64,
-    /// Rows that it wrote, or dropped for retention.
+    /// Rows that it wrote so far, or dropped for retention.
     pub rows: u64,
     /// Why it failed.
     pub error: Option<String>,
 }
 
-/// What a task that ended did.
+impl TaskRecord {
+    fn take(&mut self, done: TaskResult) {
+        (self.bytes_in, self.bytes_out, self.rows) = (done.bytes_in, done.bytes_out, done.rows);
+    }
+}
+
+/// What a task did.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TaskResult {
     pub(super) bytes_in: u64,
@@ -83,6 +92,15 @@ impl TaskLog {
         kind: TaskKind,
         task: impl FnOnce() -> Result<Option<TaskResult>, E>,
     ) -> Result<Option<TaskResult>, E> {
+        self.run_with_progress(kind, |_| task())
+    }
+
+    /// The same for a task that says now and then what it did so far.
+    pub(super) fn run_with_progress<E: std::fmt::Display>(
+        &self,
+        kind: TaskKind,
+        task: impl FnOnce(&dyn Fn(TaskResult)) -> Result<Option<TaskResult>, E>,
+    ) -> Result<Option<TaskResult>, E> {
         let id = {
             let mut state = self.state.lock();
             state.next_id += 1;
@@ -101,15 +119,18 @@ impl TaskLog {
             });
             id
         };
-        let result = task();
+        let result = task(&|so_far| {
+            let mut state = self.state.lock();
+            if let Some(record) = state.running.iter_mut().find(|record| record.id == id) {
+                record.take(so_far);
+            }
+        });
         let mut state = self.state.lock();
         let Some(position) = state.running.iter().position(|record| record.id == id) else { return result };
         let mut record = state.running.swap_remove(position);
         match &result {
             Ok(None) => return result,
-            Ok(Some(done)) => {
-                (record.bytes_in, record.bytes_out, record.rows) = (done.bytes_in, done.bytes_out, done.rows);
-            }
+            Ok(Some(done)) => record.take(*done),
             Err(error) => record.error = Some(error.to_string()),
         }
         record.ended_ns = Some((self.clock)());
@@ -138,6 +159,13 @@ mod tests {
         log.run(TaskKind::Compaction, || {
             assert_eq!(log.records()[0].ended_ns, None);
             Ok::<_, String>(Some(TaskResult { rows: 5, ..TaskResult::default() }))
+        })
+        .unwrap();
+        log.run_with_progress(TaskKind::Move, |report| {
+            report(TaskResult { rows: 3, ..TaskResult::default() });
+            let moving = &log.records()[1];
+            assert_eq!((moving.kind, moving.rows, moving.ended_ns), (TaskKind::Move, 3, None));
+            Ok::<_, String>(None)
         })
         .unwrap();
         run(Ok(None));

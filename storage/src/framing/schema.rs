@@ -4,10 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{ByteReader, ByteWriter};
+use super::{ByteReader, ByteWriter, decode_tier_policy, encode_tier_policy};
 use crate::types::{
-    ColumnId, Dedup, FieldColumn, FieldType, SchemaMode, TableId, TableOptions, TableSchema, TagColumn, TimeColumn,
+    ColumnId, Dedup, FieldColumn, FieldType, SchemaMode, TableId, TableOptions, TableSchema, TagColumn, TierPolicy,
+    TimeColumn,
 };
+
+/// Added to the code of the schema mode when a tier policy stands behind the fields. A table without one has the bytes of
+/// before there were tiers.
+const HAS_TIER_POLICY: u8 = 128;
 
 /// Appends `schema`.
 pub(crate) fn encode_schema(schema: &TableSchema, out: &mut ByteWriter) {
@@ -19,10 +24,12 @@ pub(crate) fn encode_schema(schema: &TableSchema, out: &mut ByteWriter) {
         Dedup::First => 1,
         Dedup::Off => 2,
     });
-    out.u8(match schema.options.schema_mode {
+    let mode = match schema.options.schema_mode {
         SchemaMode::Evolving => 0,
         SchemaMode::Strict => 1,
-    });
+    };
+    let has_tier_policy = schema.options.tiers != TierPolicy::default();
+    out.u8(mode | if has_tier_policy { HAS_TIER_POLICY } else { 0 });
     out.i64(schema.options.partition_ns);
     // A retention is positive: zero stands for none.
     out.i64(schema.options.retention_ns.unwrap_or(0));
@@ -41,6 +48,9 @@ pub(crate) fn encode_schema(schema: &TableSchema, out: &mut ByteWriter) {
         out.u8(field.field_type.code());
         out.text(&field.name);
     }
+    if has_tier_policy {
+        encode_tier_policy(&schema.options.tiers, out);
+    }
 }
 
 /// Reads what [`encode_schema`] appended; `None` when the bytes are anything else.
@@ -54,7 +64,8 @@ pub(crate) fn decode_schema(reader: &mut ByteReader<'_>) -> Option<TableSchema> 
         2 => Dedup::Off,
         _ => return None,
     };
-    let schema_mode = match reader.u8()? {
+    let mode = reader.u8()?;
+    let schema_mode = match mode & !HAS_TIER_POLICY {
         0 => SchemaMode::Evolving,
         1 => SchemaMode::Strict,
         _ => return None,
@@ -78,7 +89,8 @@ pub(crate) fn decode_schema(reader: &mut ByteReader<'_>) -> Option<TableSchema> 
         let field_type = FieldType::from_code(reader.u8()?)?;
         fields.push(FieldColumn { id, field_type, name: reader.text()?.to_owned() });
     }
-    let options = TableOptions { dedup, schema_mode, partition_ns, retention_ns };
+    let tiers = if mode & HAS_TIER_POLICY == 0 { TierPolicy::default() } else { decode_tier_policy(reader)? };
+    let options = TableOptions { dedup, schema_mode, partition_ns, retention_ns, tiers };
     let schema = TableSchema { id, namespace, name, time, tags, fields, options, version, next_column_id };
     has_sound_columns(&schema).then_some(schema)
 }
@@ -100,7 +112,7 @@ fn has_sound_columns(schema: &TableSchema) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::TableSpec;
+    use crate::types::{Setting, TableSpec};
 
     fn schema() -> TableSchema {
         let spec = TableSpec::new("cpu").tag("host").tag("région").field("usage", FieldType::F64);
@@ -109,6 +121,11 @@ mod tests {
             schema_mode: SchemaMode::Strict,
             partition_ns: 5,
             retention_ns: Some(7),
+            tiers: TierPolicy {
+                hot_for_ns: Setting::Set(7),
+                warm_for_ns: Setting::Off,
+                cold: Setting::Set("s3://bucket/x".into()),
+            },
         });
         TableSchema::from_spec(TableId(9), &spec).unwrap()
     }
@@ -120,6 +137,24 @@ mod tests {
         let mut reader = ByteReader::new(&out.bytes);
         assert_eq!(decode_schema(&mut reader), Some(schema()));
         assert_eq!(reader.remaining(), 0);
+    }
+
+    #[test]
+    fn a_schema_without_a_tier_policy_has_the_bytes_of_before_there_were_tiers() {
+        let mut schema = schema();
+        let encoded = |schema: &TableSchema| {
+            let mut out = ByteWriter::default();
+            encode_schema(schema, &mut out);
+            out.bytes
+        };
+        let with_policy = encoded(&schema);
+        schema.options.tiers = TierPolicy::default();
+        let without = encoded(&schema);
+        // Behind id, namespace, name and the rule for duplicates.
+        let mode = 8 + (4 + 6) + (4 + 3) + 1;
+        assert_eq!((without[mode], with_policy[mode]), (1, 129));
+        assert_eq!(without[mode + 1..], with_policy[mode + 1..without.len()]);
+        assert_eq!(decode_schema(&mut ByteReader::new(&without)), Some(schema));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! Decoding is for untrusted bytes: it never panics, and allocates no more than a small multiple of what it was given.
 
-use crate::framing::{ByteReader, ByteWriter, decode_schema, encode_schema};
+use crate::framing::{ByteReader, ByteWriter, decode_schema, decode_tier_policy, encode_schema, encode_tier_policy};
 use crate::types::{
-    ColumnId, Lsn, SegmentId, TableId, TableSchema, TagCondition, TimeRange, Tombstone, TombstoneCause, TombstoneId,
+    ColumnId, Lsn, SegmentId, TableId, TableSchema, TagCondition, Tier, TierPolicy, TimeRange, Tombstone,
+    TombstoneCause, TombstoneId,
 };
 
 /// What the manifest knows of a segment file.
@@ -19,6 +20,8 @@ pub struct SegmentMeta {
     pub commit_order: u64,
     /// Deletes with a smaller id were applied when it was written.
     pub deletes_applied: TombstoneId,
+    /// The tier of its rows.
+    pub tier: Tier,
     /// Its sections that are part of the database, in the order of tables, then partitions.
     pub sections: Vec<SectionMeta>,
 }
@@ -74,6 +77,8 @@ pub enum ManifestEdit {
     RemoveTombstone(TombstoneId),
     /// Commits up to this one are in segments.
     FlushedLsn(Lsn),
+    /// What the tables of a namespace, or without one those of all, do where they do not say it themselves.
+    SetTierDefaults(Option<String>, TierPolicy),
 }
 
 /// What stands in the file: an edit, or the ids that a rewritten manifest must not give out again.
@@ -93,6 +98,11 @@ const NEXT_IDS: u8 = 7;
 const REMOVE_SECTIONS: u8 = 8;
 const ADD_TOMBSTONE: u8 = 9;
 const REMOVE_TOMBSTONE: u8 = 10;
+const ADD_TIERED_SEGMENT: u8 = 11;
+const SET_TIER_DEFAULTS: u8 = 12;
+
+/// A segment file in the directory of the database.
+const PLACE_DATABASE: u8 = 0;
 
 const CAUSE_DELETE: u8 = 0;
 const CAUSE_RETENTION: u8 = 1;
@@ -131,6 +141,12 @@ pub(super) fn encode_entries<'a>(entries: impl IntoIterator<Item = &'a Entry>) -
                 out.u8(REMOVE_TOMBSTONE);
                 out.u64(id.0);
             }
+            Entry::Edit(ManifestEdit::SetTierDefaults(namespace, policy)) => {
+                out.u8(SET_TIER_DEFAULTS);
+                // No namespace has an empty name.
+                out.text(namespace.as_deref().unwrap_or_default());
+                encode_tier_policy(policy, &mut out);
+            }
             Entry::NextIds { table, segment, tombstone } => {
                 out.u8(NEXT_IDS);
                 out.u64(table.0);
@@ -148,11 +164,16 @@ fn encode_table(kind: u8, schema: &TableSchema, out: &mut ByteWriter) {
 }
 
 fn encode_segment(segment: &SegmentMeta, out: &mut ByteWriter) {
-    out.u8(ADD_SEGMENT);
+    // Hot ones have the kind of before there were tiers: a database of hot rows alone stays readable for older builds.
+    out.u8(if segment.tier == Tier::Hot { ADD_SEGMENT } else { ADD_TIERED_SEGMENT });
     out.u64(segment.id.0);
     out.u64(segment.file_len);
     out.u64(segment.commit_order);
     out.u64(segment.deletes_applied.0);
+    if segment.tier != Tier::Hot {
+        out.u8(segment.tier.code());
+        out.u8(PLACE_DATABASE);
+    }
     out.u32(count(&segment.sections));
     for section in &segment.sections {
         out.u64(section.table.0);
@@ -206,7 +227,7 @@ fn decode_entry(kind: u8, reader: &mut ByteReader<'_>) -> Option<Entry> {
         CREATE_TABLE => ManifestEdit::CreateTable(decode_schema(reader)?),
         ALTER_TABLE => ManifestEdit::AlterTable(decode_schema(reader)?),
         DROP_TABLE => ManifestEdit::DropTable(TableId(reader.u64()?)),
-        ADD_SEGMENT => ManifestEdit::AddSegment(decode_segment(reader)?),
+        ADD_SEGMENT | ADD_TIERED_SEGMENT => ManifestEdit::AddSegment(decode_segment(kind, reader)?),
         REMOVE_SEGMENT => ManifestEdit::RemoveSegment(SegmentId(reader.u64()?)),
         FLUSHED_LSN => ManifestEdit::FlushedLsn(Lsn(reader.u64()?)),
         REMOVE_SECTIONS => {
@@ -219,6 +240,10 @@ fn decode_entry(kind: u8, reader: &mut ByteReader<'_>) -> Option<Entry> {
         }
         ADD_TOMBSTONE => ManifestEdit::AddTombstone(decode_tombstone(reader)?),
         REMOVE_TOMBSTONE => ManifestEdit::RemoveTombstone(TombstoneId(reader.u64()?)),
+        SET_TIER_DEFAULTS => {
+            let namespace = Some(reader.text()?.to_owned()).filter(|namespace| !namespace.is_empty());
+            ManifestEdit::SetTierDefaults(namespace, decode_tier_policy(reader)?)
+        }
         NEXT_IDS => {
             return Some(Entry::NextIds {
                 table: TableId(reader.u64()?),
@@ -231,11 +256,18 @@ fn decode_entry(kind: u8, reader: &mut ByteReader<'_>) -> Option<Entry> {
     Some(Entry::Edit(edit))
 }
 
-fn decode_segment(reader: &mut ByteReader<'_>) -> Option<SegmentMeta> {
+fn decode_segment(kind: u8, reader: &mut ByteReader<'_>) -> Option<SegmentMeta> {
     let id = SegmentId(reader.u64()?);
     let file_len = reader.u64()?;
     let commit_order = reader.u64()?;
     let deletes_applied = TombstoneId(reader.u64()?);
+    let tier = match kind {
+        ADD_TIERED_SEGMENT => {
+            let tier = Tier::from_code(reader.u8()?).filter(|tier| *tier != Tier::Hot)?;
+            (reader.u8()? == PLACE_DATABASE).then_some(tier)?
+        }
+        _ => Tier::Hot,
+    };
     let mut sections = Vec::new();
     for _ in 0..reader.u32()? {
         sections.push(SectionMeta {
@@ -248,7 +280,7 @@ fn decode_segment(reader: &mut ByteReader<'_>) -> Option<SegmentMeta> {
     }
     let place = |section: &SectionMeta| (section.table, section.partition_start_ns);
     let is_sorted = sections.is_sorted_by(|a, b| place(a) < place(b));
-    is_sorted.then_some(SegmentMeta { id, file_len, commit_order, deletes_applied, sections })
+    is_sorted.then_some(SegmentMeta { id, file_len, commit_order, deletes_applied, tier, sections })
 }
 
 fn decode_tombstone(reader: &mut ByteReader<'_>) -> Option<Tombstone> {

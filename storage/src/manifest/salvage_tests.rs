@@ -25,6 +25,7 @@ fn segment(id: u64) -> ManifestEdit {
         file_len: 1,
         commit_order: id,
         deletes_applied: crate::types::TombstoneId::default(),
+        tier: crate::types::Tier::Hot,
         sections: vec![section],
     })
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::edit::{Entry, ManifestEdit, SegmentMeta};
-use crate::types::{Lsn, SegmentId, TableId, TableSchema, Tombstone, TombstoneId};
+use crate::types::{Lsn, SegmentId, TableId, TableSchema, TierPolicy, Tombstone, TombstoneId};
 
 /// The tables and segments of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct ManifestState {
     pub segments: BTreeMap<SegmentId, SegmentMeta>,
     /// The deletes that may still affect a section.
     pub tombstones: BTreeMap<TombstoneId, Arc<Tombstone>>,
+    /// What the tables of a namespace do where they do not say it themselves; without a name, those of all.
+    pub tier_defaults: BTreeMap<Option<String>, TierPolicy>,
     /// Commits up to this one are in segments.
     pub flushed_lsn: Lsn,
     /// Id for the next table.
@@ -34,6 +36,7 @@ impl Default for ManifestState {
             tables: BTreeMap::new(),
             segments: BTreeMap::new(),
             tombstones: BTreeMap::new(),
+            tier_defaults: BTreeMap::new(),
             flushed_lsn: Lsn(0),
             next_table_id: TableId(1),
             next_segment_id: SegmentId(1),
@@ -123,8 +126,21 @@ impl ManifestState {
                 }
                 self.flushed_lsn = *lsn;
             }
+            ManifestEdit::SetTierDefaults(namespace, policy) if *policy == TierPolicy::default() => {
+                self.tier_defaults.remove(namespace);
+            }
+            ManifestEdit::SetTierDefaults(namespace, policy) => {
+                self.tier_defaults.insert(namespace.clone(), policy.clone());
+            }
         }
         Ok(())
+    }
+
+    /// The tier policy of a table: what it says itself, then its namespace, then the database.
+    pub fn tier_policy(&self, table: &TableSchema) -> TierPolicy {
+        let levels = [Some(table.namespace.clone()), None];
+        let wider = levels.iter().filter_map(|level| self.tier_defaults.get(level));
+        wider.fold(table.options.tiers.clone(), |policy, wider| policy.within(wider))
     }
 
     /// Entries that lead from an empty manifest to this state.
@@ -134,6 +150,12 @@ impl ManifestState {
         entries.extend(self.segments.values().map(|segment| Entry::Edit(ManifestEdit::AddSegment(segment.clone()))));
         entries
             .extend(self.tombstones.values().map(|delete| Entry::Edit(ManifestEdit::AddTombstone((**delete).clone()))));
+        let defaults = self.tier_defaults.iter();
+        entries.extend(
+            defaults.map(|(namespace, policy)| {
+                Entry::Edit(ManifestEdit::SetTierDefaults(namespace.clone(), policy.clone()))
+            }),
+        );
         entries.push(Entry::Edit(ManifestEdit::FlushedLsn(self.flushed_lsn)));
         entries.push(Entry::NextIds {
             table: self.next_table_id,

@@ -8,8 +8,8 @@ use crate::io::RealIo;
 use crate::io::sim::{CrashModel, FaultAt, FaultKind, Operation, SimIo};
 use crate::manifest::{SectionMeta, SegmentMeta};
 use crate::types::{
-    ColumnId, Dedup, FieldType, Lsn, SchemaMode, SegmentId, TableId, TableOptions, TableSchema, TableSpec,
-    TagCondition, TimeRange, Tombstone, TombstoneCause, TombstoneId,
+    ColumnId, Dedup, FieldType, Lsn, SchemaMode, SegmentId, Setting, TableId, TableOptions, TableSchema, TableSpec,
+    TagCondition, Tier, TierPolicy, TimeRange, Tombstone, TombstoneCause, TombstoneId,
 };
 
 const DIR: &str = "/db";
@@ -17,8 +17,12 @@ const DIR: &str = "/db";
 fn table(id: u64, name: &str) -> TableSchema {
     let spec = TableSpec::new(name).tag("host").tag("ré\0gion");
     let mut spec = spec.field("value", FieldType::F64).field("note", FieldType::String);
-    spec.options =
-        TableOptions { dedup: Dedup::First, schema_mode: SchemaMode::Strict, partition_ns: 5, retention_ns: None };
+    spec.options = TableOptions {
+        dedup: Dedup::First,
+        schema_mode: SchemaMode::Strict,
+        partition_ns: 5,
+        ..TableOptions::default()
+    };
     TableSchema::from_spec(TableId(id), &spec).unwrap()
 }
 
@@ -46,6 +50,7 @@ fn segment(id: u64) -> SegmentMeta {
         file_len: id * 1000,
         commit_order: id,
         deletes_applied: TombstoneId(id + 1),
+        tier: Tier::Hot,
         sections: (1..=2).map(|table| section(table, 5)).chain([section(2, 10)]).collect(),
     }
 }
@@ -81,6 +86,33 @@ fn states() -> Vec<ManifestState> {
     states
 }
 
+fn policy(hot_for_ns: i64) -> TierPolicy {
+    let cold = Setting::Set("s3://bucket/é".into());
+    TierPolicy { hot_for_ns: Setting::Set(hot_for_ns), warm_for_ns: Setting::Off, cold }
+}
+
+fn table_with_policy() -> TableSchema {
+    let mut schema = table(1, "cpu");
+    schema.options.tiers = TierPolicy { warm_for_ns: Setting::Set(90), ..TierPolicy::default() };
+    schema
+}
+
+/// What moves and cold stubs add to it.
+fn tiered_groups() -> Vec<Vec<ManifestEdit>> {
+    let warm = SegmentMeta { commit_order: 2, tier: Tier::Warm, ..segment(6) };
+    let place = vec![(TableId(1), 5)];
+    vec![
+        vec![ManifestEdit::RemoveSections(SegmentId(2), place), ManifestEdit::AddSegment(warm)],
+        vec![ManifestEdit::AddSegment(SegmentMeta { tier: Tier::Cold, ..segment(7) })],
+        vec![
+            ManifestEdit::SetTierDefaults(None, policy(7)),
+            ManifestEdit::SetTierDefaults(Some("a".into()), policy(3)),
+        ],
+        vec![ManifestEdit::AlterTable(table_with_policy())],
+        vec![ManifestEdit::SetTierDefaults(Some("a".into()), TierPolicy::default())],
+    ]
+}
+
 fn open(io: &SimIo) -> Result<(Manifest, ManifestState)> {
     Manifest::open(Arc::new(io.clone()), Path::new(DIR))
 }
@@ -110,6 +142,33 @@ fn what_was_appended_is_found_by_every_later_open() {
         let (_, state) = Manifest::open(Arc::new(RealIo), dir.path()).unwrap();
         assert_eq!(&state, states().last().unwrap());
     }
+}
+
+fn golden_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/compat/v1").join(name)
+}
+
+/// The life of a database as every build of version 1 wrote it, before there were tiers and since.
+#[test]
+fn a_manifest_of_version_1_stays_as_it_is_and_its_segments_are_hot() {
+    let content = written().content(&path()).unwrap();
+    assert_eq!(content, std::fs::read(golden_path("MANIFEST")).unwrap());
+    let io = written();
+    let (_, state) = open(&io).unwrap();
+    assert_eq!(state.segments[&SegmentId(2)].tier, Tier::Hot);
+}
+
+#[test]
+fn tiers_of_segments_are_written_as_in_version_1_and_read_back() {
+    let io = written();
+    let (mut manifest, _) = open(&io).unwrap();
+    tiered_groups().iter().for_each(|group| manifest.append(group).unwrap());
+    assert_eq!(io.content(&path()).unwrap(), std::fs::read(golden_path("MANIFEST.tiers")).unwrap());
+    let (_, state) = open(&io).unwrap();
+    assert_eq!(&state, manifest.state());
+    let effective = state.tier_policy(&state.tables[&TableId(1)]);
+    assert_eq!((effective.hot_for_ns, effective.warm_for_ns), (Setting::Set(7), Setting::Set(90)));
+    assert_eq!([6, 7].map(|id| state.segments[&SegmentId(id)].tier), [Tier::Warm, Tier::Cold]);
 }
 
 #[test]
@@ -291,7 +350,7 @@ proptest! {
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
         cut in any::<prop::sample::Index>(),
     ) {
-        let entries: Vec<Entry> = groups().into_iter().flatten().map(Entry::Edit).collect();
+        let entries: Vec<Entry> = groups().into_iter().chain(tiered_groups()).flatten().map(Entry::Edit).collect();
         let mut bytes = encode_entries(&entries);
         prop_assert_eq!(decode_entries(&bytes).unwrap(), entries);
         for (index, value) in flips {

@@ -37,6 +37,7 @@ impl Segment {
             file_len: self.file_len(),
             commit_order,
             deletes_applied,
+            tier: self.tier(),
             sections: self.sections().iter().map(|section| section.meta()).collect(),
         }
     }

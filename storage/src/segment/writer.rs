@@ -270,6 +270,7 @@ impl SegmentWriter {
             file_len: self.output.position(),
             commit_order: self.origin.commit_order,
             deletes_applied: self.origin.deletes_applied,
+            tier: self.tier,
             sections,
         })
     }

@@ -6,6 +6,7 @@ mod partition;
 mod schema;
 mod series_key;
 mod tier;
+mod tier_policy;
 mod time_range;
 mod tombstone;
 
@@ -17,5 +18,6 @@ pub use schema::{
 };
 pub use series_key::SeriesKey;
 pub use tier::Tier;
+pub use tier_policy::{Setting, TierChange, TierPolicy};
 pub use time_range::TimeRange;
 pub use tombstone::{TagCondition, Tombstone, TombstoneCause};

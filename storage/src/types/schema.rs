@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use super::{ColumnId, TableId, TimeRange};
+use super::{ColumnId, TableId, TierPolicy, TimeRange};
 use crate::error::{Error, Result};
 
 /// The type of a field column.
@@ -95,7 +95,7 @@ pub enum SchemaMode {
 }
 
 /// Options of a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableOptions {
     /// The rule for duplicates.
     pub dedup: Dedup,
@@ -105,6 +105,8 @@ pub struct TableOptions {
     pub partition_ns: i64,
     /// Rows older than this are dropped; `None` keeps them for ever.
     pub retention_ns: Option<i64>,
+    /// When its partitions move between tiers, as far as the table itself says.
+    pub tiers: TierPolicy,
 }
 
 impl TableOptions {
@@ -118,7 +120,13 @@ impl TableOptions {
 impl Default for TableOptions {
     fn default() -> Self {
         const DAY_NS: i64 = 86_400_000_000_000;
-        Self { dedup: Dedup::Last, schema_mode: SchemaMode::Evolving, partition_ns: DAY_NS, retention_ns: None }
+        Self {
+            dedup: Dedup::Last,
+            schema_mode: SchemaMode::Evolving,
+            partition_ns: DAY_NS,
+            retention_ns: None,
+            tiers: TierPolicy::default(),
+        }
     }
 }
 
@@ -248,6 +256,7 @@ impl TableSchema {
         if spec.options.retention_ns.is_some_and(|retention_ns| retention_ns < 1) {
             return Err(Error::invalid("the retention of a table must be positive"));
         }
+        spec.options.tiers.check()?;
         let mut schema = Self {
             id,
             namespace: spec.namespace.clone(),
@@ -255,7 +264,7 @@ impl TableSchema {
             time: TimeColumn { id: ColumnId(0), name: spec.time.clone() },
             tags: Vec::with_capacity(spec.tags.len()),
             fields: Vec::with_capacity(spec.fields.len()),
-            options: spec.options,
+            options: spec.options.clone(),
             version: 1,
             next_column_id: ColumnId(1),
         };

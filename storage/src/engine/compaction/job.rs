@@ -25,9 +25,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{ManifestEdit, ManifestState, SectionMeta, SegmentMeta};
 use crate::segment::{Section, Segment, SegmentOrigin, SegmentWriter, SeriesShapeBuilder};
 use crate::snapshot::{BlockTimes, SeriesScan, SeriesSet, SeriesSlices, TableSnapshot, Version};
-use crate::types::{
-    ColumnId, SegmentId, SeriesKey, TableId, TableSchema, Tier, TimeRange, Tombstone, TombstoneId, partition_of,
-};
+use crate::types::{ColumnId, SegmentId, SeriesKey, TableId, TableSchema, Tier, TimeRange, Tombstone, TombstoneId};
 
 /// The part of the memory of a compaction for the slice of the inputs' directories that is merged. The rest is for the
 /// segment that is written.
@@ -50,12 +48,30 @@ pub(crate) struct CompactionOutcome {
 }
 
 /// The inputs of a compaction.
-struct Inputs {
+pub(super) struct Inputs {
+    /// The tier of the output.
+    tier: Tier,
     tables: Vec<InputTable>,
     places: BTreeMap<SegmentId, Vec<(TableId, i64)>>,
     commit_order: u64,
     deletes_applied: TombstoneId,
-    outcome: CompactionOutcome,
+    pub(super) outcome: CompactionOutcome,
+}
+
+/// The bounds of one job.
+pub(super) struct JobLimits<'a> {
+    /// About what it may take beside what it copies at a time.
+    pub(super) memory_bytes_max: u64,
+    /// Called after so many more rows were copied; may take its time, and its error ends the job.
+    pub(super) on_rows: &'a dyn Fn(u64) -> Result<()>,
+}
+
+impl JobLimits<'_> {
+    /// Series of all sections that may be in one slice.
+    fn slice_series_max(&self) -> usize {
+        let series_max = self.memory_bytes_max / SLICE_PART / SLICE_SERIES_BYTES;
+        usize::try_from(series_max).unwrap_or(usize::MAX).max(1)
+    }
 }
 
 /// A segment that was written and verified.
@@ -80,36 +96,46 @@ struct InputTable {
 }
 
 impl Store {
-    /// Does the next compaction that pays; `None` when there is none. One at a time.
+    /// Does the next compaction that pays; `None` when there is none. One at a time; a move may run beside it.
     pub(in crate::engine) fn compact_once(
         &self,
         compactor: &mut Compactor,
         effort: Effort,
         now_ns: i64,
     ) -> Result<Option<CompactionOutcome>> {
-        let (choice, inputs) = {
+        let (_claim, inputs) = loop {
             let manifest = self.manifest.lock();
             let state = manifest.state();
             let version = self.memtables.version();
             // A damaged segment is not merged, nor are runs across it: its rows must keep their place when it is restored.
             let is_readable = |segment: &SegmentMeta| version.segments.contains_key(&segment.id);
-            let Some(choice) = compactor.choose(state, effort, now_ns, &is_readable) else {
+            let is_claimed = |key: PartitionKey| self.claims.contains(key);
+            let Some(choice) = compactor.choose(state, effort, now_ns, &is_readable, &is_claimed) else {
                 return Ok(None);
             };
-            (choice.clone(), Inputs::collect(&choice, state, &version))
+            // A move by hand may have come in between.
+            let Some(claim) = self.claims.claim(choice.partition) else { continue };
+            tracing::debug!(?choice, "compaction begins");
+            break (claim, Inputs::collect(&choice, state, &version));
         };
-        tracing::debug!(?choice, rows = inputs.outcome.rows_in, "compaction begins");
-        let (written, mut outcome) = self.write_merged(&inputs)?;
-        outcome.bytes_out = written.iter().map(|written| written.meta.file_len).sum();
-        self.publish_compaction(&inputs, written)?;
+        let limits = JobLimits { memory_bytes_max: self.options.compaction_bytes_max, on_rows: &|_| Ok(()) };
+        let outcome = self.rewrite(&inputs, &limits)?.unwrap_or(inputs.outcome);
         Counters::add(&self.counters.compactions, 1);
         Counters::add(&self.counters.compacted_bytes, outcome.bytes_out);
         Ok(Some(outcome))
     }
 
+    /// Writes, verifies and publishes the merged rows.
+    /// `None` when an input went meanwhile.
+    pub(super) fn rewrite(&self, inputs: &Inputs, limits: &JobLimits<'_>) -> Result<Option<CompactionOutcome>> {
+        let (written, mut outcome) = self.write_merged(inputs, limits)?;
+        outcome.bytes_out = written.iter().map(|written| written.meta.file_len).sum();
+        Ok(self.publish_compaction(inputs, written)?.then_some(outcome))
+    }
+
     /// Writes and verifies the merged rows.
-    fn write_merged(&self, inputs: &Inputs) -> Result<(Vec<Written>, CompactionOutcome)> {
-        let mut output = MergedOutput::new(self, inputs);
+    fn write_merged(&self, inputs: &Inputs, limits: &JobLimits<'_>) -> Result<(Vec<Written>, CompactionOutcome)> {
+        let mut output = MergedOutput::new(self, inputs, limits);
         for table in &inputs.tables {
             output.push_table(table)?;
         }
@@ -118,8 +144,8 @@ impl Store {
         Ok((output.written, outcome))
     }
 
-    /// Exchanges inputs and outputs, unless an input is gone meanwhile.
-    fn publish_compaction(&self, inputs: &Inputs, written: Vec<Written>) -> Result<()> {
+    /// Exchanges inputs and outputs; does nothing and says so when an input went meanwhile.
+    fn publish_compaction(&self, inputs: &Inputs, written: Vec<Written>) -> Result<bool> {
         let mut manifest = self.manifest.lock();
         let mut edits = Vec::with_capacity(inputs.places.len() + written.len());
         let state = manifest.state();
@@ -129,7 +155,7 @@ impl Store {
         };
         if inputs.places.iter().any(|(id, places)| !places.iter().all(|place| is_there(id, place))) {
             // A table was dropped or a partition expired while it was merged; the next choice does without it.
-            return Ok(());
+            return Ok(false);
         }
         edits.extend(inputs.places.iter().map(|(id, places)| ManifestEdit::RemoveSections(*id, places.clone())));
         let ids: Vec<_> = written.iter().map(|written| written.meta.id).collect();
@@ -148,19 +174,16 @@ impl Store {
         let settled_result = if settled.is_empty() { Ok(()) } else { manifest.append(&settled) };
         self.memtables.publish(self.next_version(&manifest, added));
         self.remove_unnamed_segments();
-        settled_result
+        settled_result.map(|()| true)
     }
 }
 
-fn is_in(state: &ManifestState, section: &SectionMeta, key: PartitionKey) -> bool {
-    state.tables.get(&section.table).is_some_and(|table| {
-        let width_ns = table.options.partition_ns;
-        width_ns == key.width_ns && partition_of(section.time_range.start_ns, width_ns).start_ns == key.start_ns
-    })
+fn is_in(state: &ManifestState, section: &SectionMeta, choice: &CompactionChoice) -> bool {
+    choice.tables.contains(&section.table) && PartitionKey::of(state, section) == Some(choice.partition)
 }
 
 impl Inputs {
-    fn collect(choice: &CompactionChoice, state: &ManifestState, version: &Version) -> Self {
+    pub(super) fn collect(choice: &CompactionChoice, state: &ManifestState, version: &Version) -> Self {
         let mut tables: BTreeMap<TableId, Vec<(u64, Arc<Section>)>> = BTreeMap::new();
         let mut places: BTreeMap<SegmentId, Vec<(TableId, i64)>> = BTreeMap::new();
         let mut outcome = CompactionOutcome::default();
@@ -169,7 +192,7 @@ impl Inputs {
                 continue;
             }
             let Some(open) = version.segments.get(id) else { continue };
-            for section in segment.sections.iter().filter(|section| is_in(state, section, choice.partition)) {
+            for section in segment.sections.iter().filter(|section| is_in(state, section, choice)) {
                 let Some(found) = open.section(section.table, section.partition_start_ns) else { continue };
                 tables.entry(section.table).or_default().push((segment.commit_order, Arc::clone(found)));
                 places.entry(*id).or_default().push((section.table, section.partition_start_ns));
@@ -184,6 +207,7 @@ impl Inputs {
             Some(InputTable { schema, sections, tombstones })
         });
         Self {
+            tier: choice.tier,
             tables: tables.collect(),
             places,
             commit_order: choice.last_order,
@@ -197,6 +221,7 @@ impl Inputs {
 struct MergedOutput<'a> {
     store: &'a Store,
     inputs: &'a Inputs,
+    limits: &'a JobLimits<'a>,
     writer: Option<SegmentWriter>,
     id: SegmentId,
     /// Of the segment that is being written. The last one is of the open table, if any.
@@ -209,10 +234,11 @@ struct MergedOutput<'a> {
 }
 
 impl<'a> MergedOutput<'a> {
-    fn new(store: &'a Store, inputs: &'a Inputs) -> Self {
+    fn new(store: &'a Store, inputs: &'a Inputs, limits: &'a JobLimits<'a>) -> Self {
         Self {
             store,
             inputs,
+            limits,
             writer: None,
             id: SegmentId::default(),
             expected: Vec::new(),
@@ -227,7 +253,7 @@ impl<'a> MergedOutput<'a> {
     fn push_table(&mut self, table: &InputTable) -> Result<()> {
         let snapshot =
             TableSnapshot::of_sections(Arc::clone(&table.schema), table.sections.clone(), table.tombstones.clone());
-        let mut slices = SeriesSlices::new(snapshot, slice_series_max(self.store));
+        let mut slices = SeriesSlices::new(snapshot, self.limits.slice_series_max());
         self.last_key = None;
         while let Some(set) = slices.next_slice() {
             self.push_slice(&set, &table.schema)?;
@@ -272,8 +298,10 @@ impl<'a> MergedOutput<'a> {
                 self.is_table_open = true;
             }
             writer.begin_series(&key, &shape)?;
-            let fingerprint =
-                copy_rows(&mut rows, series, schema, &mut |times, fields| writer.append_rows(times, fields))?;
+            let fingerprint = copy_rows(&mut rows, series, schema, &mut |times, fields| {
+                writer.append_rows(times, fields)?;
+                (self.limits.on_rows)(times.len() as u64)
+            })?;
             self.writer = Some(writer);
             self.last_key = Some(key);
             self.rows += row_count;
@@ -290,7 +318,7 @@ impl<'a> MergedOutput<'a> {
         let section_rows = self.expected.last().map_or(0, |table| table.rows);
         let fingerprints = self.expected.iter().map(|table| size_of_val(table.series.as_slice())).sum::<usize>();
         let bytes = fingerprints + self.writer.as_ref().map_or(0, SegmentWriter::buffered_bytes);
-        let bytes_max = self.store.options.compaction_bytes_max / SLICE_PART * (SLICE_PART - 1);
+        let bytes_max = self.limits.memory_bytes_max / SLICE_PART * (SLICE_PART - 1);
         bytes as u64 >= bytes_max || section_rows + row_count > u64::from(u32::MAX)
     }
 
@@ -301,8 +329,7 @@ impl<'a> MergedOutput<'a> {
         self.id = self.store.take_segment_id();
         let origin =
             SegmentOrigin { commit_order: self.inputs.commit_order, deletes_applied: self.inputs.deletes_applied };
-        let path = self.store.dir.segment(self.id);
-        SegmentWriter::create_with_origin(Arc::clone(&self.store.io), &path, self.id, origin, Tier::Hot)
+        self.store.begin_segment(self.inputs.tier, self.id, origin)
     }
 
     fn end_table(&mut self) -> Result<()> {
@@ -321,16 +348,10 @@ impl<'a> MergedOutput<'a> {
         // The file goes with this handle unless it is published.
         segment.mark_obsolete();
         let expected = std::mem::take(&mut self.expected);
-        verify(&segment, &expected, slice_series_max(self.store))?;
+        verify(&segment, &expected, self.limits.slice_series_max())?;
         self.written.push(Written { segment, meta });
         Ok(())
     }
-}
-
-/// Series of all sections that may be in one slice.
-fn slice_series_max(store: &Store) -> usize {
-    let series_max = store.options.compaction_bytes_max / SLICE_PART / SLICE_SERIES_BYTES;
-    usize::try_from(series_max).unwrap_or(usize::MAX).max(1)
 }
 
 fn all_fields(schema: &TableSchema) -> Vec<usize> {

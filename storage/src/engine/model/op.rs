@@ -2,7 +2,7 @@
 
 use crate::engine::Ack;
 use crate::io::sim::CrashModel;
-use crate::types::{FieldType, TimeRange};
+use crate::types::{FieldType, Tier, TimeRange};
 
 /// Width of a partition of the model's table.
 pub(super) const PARTITION_NS: i64 = 100;
@@ -56,6 +56,15 @@ pub enum Op {
     Compact,
     /// Retention and compactions that pay.
     Maintain,
+    /// Moves the partition of a time to a tier by hand.
+    Move {
+        /// The time.
+        time: i64,
+        /// The tier.
+        tier: Tier,
+    },
+    /// Changes after which time partitions become warm.
+    SetHotFor(Option<i64>),
     /// Changes the retention.
     SetRetention(Option<i64>),
     /// The clock goes on.
@@ -148,7 +157,7 @@ impl Source<'_> {
     }
 
     fn op(&mut self) -> Op {
-        match self.below(32) {
+        match self.below(36) {
             0..=10 => {
                 let ack = [Ack::Durable, Ack::Logged, Ack::Volatile][usize::from(self.below(3))];
                 let count = 1 + self.below(24);
@@ -170,6 +179,8 @@ impl Source<'_> {
             26 | 27 => Op::Query { hosts: self.hosts(), range: self.range() },
             28 => Op::Reopen,
             29 => Op::Crash { model: self.crash_model(), seed: self.byte() },
+            30..=32 => Op::Move { time: self.time(), tier: [Tier::Warm, Tier::Hot][usize::from(self.below(2))] },
+            33 => Op::SetHotFor([None, Some(150), Some(400)][usize::from(self.below(3))]),
             _ => Op::CrashWithin { call: self.byte(), model: self.crash_model() },
         }
     }

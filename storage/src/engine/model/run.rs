@@ -11,11 +11,13 @@ use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, String
 use super::op::{Hosts, Op, OpRow, PARTITION_NS};
 use super::oracle::{Oracle, ReadRow, Value};
 use crate::engine::{Ack, Background, Engine, EngineOptions, TableChange};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ingest::group_rows;
 use crate::io::sim::{CrashModel, SimIo};
 use crate::snapshot::{Snapshot, TagFilter, TagTerm};
-use crate::types::{Dedup, FieldType, TableId, TableOptions, TableSchema, TableSpec, TimeRange};
+use crate::types::{
+    Dedup, FieldType, Setting, TableId, TableOptions, TableSchema, TableSpec, Tier, TierChange, TimeRange,
+};
 
 const DIR: &str = "/db";
 const START_NS: i64 = 700;
@@ -128,6 +130,14 @@ impl Model {
                 self.oracle.retain(NOW_NS.get());
                 self.engine.maintain()?;
             }
+            Op::Move { time, tier } => {
+                self.oracle.flush();
+                self.move_partition(*time, *tier)?;
+            }
+            Op::SetHotFor(age_ns) => {
+                let hot_for_ns = Some(age_ns.map_or(Setting::Off, Setting::Set));
+                self.alter(&TableChange::SetTiers { change: TierChange { hot_for_ns, ..TierChange::default() } })?;
+            }
             Op::SetRetention(retention_ns) => {
                 self.oracle.retention_ns = *retention_ns;
                 self.alter(&TableChange::SetRetention { retention_ns: *retention_ns })?;
@@ -173,6 +183,20 @@ impl Model {
                 self.recover(&before, u64::from(*seed), *model);
             }
             Op::CrashWithin { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn move_partition(&self, time: i64, tier: Tier) -> Result<()> {
+        let moved = match self.engine.move_partition(self.table, time, tier) {
+            Ok(moved) => moved,
+            Err(error @ Error::InvalidInput { .. }) if error.to_string().contains("no rows") => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for segment in self.engine.segments() {
+            let is_there =
+                segment.sections.iter().any(|section| section.partition_start_ns == moved.partition.start_ns);
+            assert!(!is_there || segment.tier == tier, "the partition of {time} is not {tier:?}: {segment:?}");
         }
         Ok(())
     }
