@@ -99,7 +99,7 @@ pub(super) struct EncodedVectors {
     headers: Vec<u8>,
     zones: Vec<u8>,
     /// What takes the place of the tables above when the vectors are warm.
-    warm: Option<WarmTables>,
+    warm: Option<Box<WarmTables>>,
 }
 
 /// The tables of warm vectors.
@@ -184,12 +184,12 @@ impl EncodedVectors {
             })
             .collect();
         let WarmVectors { data, records, code } = WarmVectors::of(&vectors, self.zones.as_chunks().0);
-        Self { data, warm: Some(WarmTables { records, code }), ..Self::default() }
+        Self { data, warm: Some(Box::new(WarmTables { records, code })), ..Self::default() }
     }
 
     /// Appends the tables for data that starts at `data_offset` of the file to the metadata of a section.
     pub(super) fn append_tables(&self, data_offset: u64, zones: Zones, out: &mut Vec<u8>) {
-        if let Some(WarmTables { records, code }) = &self.warm {
+        if let Some(WarmTables { records, code }) = self.warm.as_deref() {
             out.push(u8::from(code.is_some()));
             if let Some(code) = code {
                 code.append_to(out);

@@ -45,7 +45,7 @@ dispatch! {
     /// but for those before `first`.
     pub(crate) fn decode_symbols(
         table: &[u64; TABLE_LEN], streams: &SymbolStreams<'_>, first: usize, count: usize, out: &mut [u8; SYMBOL_ROOM],
-    ) = decode_symbols_body, decode_symbols_body, decode_symbols_body;
+    ) = x86::decode_symbols_avx2, x86::decode_symbols_avx2, decode_symbols_body;
 
     /// Joins symbols with the `width` low bits of each number, 1 to 8, that are packed in `low`.
     pub(crate) fn join_words(
@@ -140,6 +140,25 @@ fn decode_symbols_body(
             streams.take_entry(stream, word, table, out);
         }
         out[end..end + WORD_BYTES].copy_from_slice(&behind);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::*;
+
+    /// Also for AVX-512, never inlined into what is compiled for that: there the compiler puts the four words into one
+    /// register and takes them out again for each look-up, which halves the speed.
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,fma")]
+    #[inline(never)]
+    pub(super) fn decode_symbols_avx2(
+        table: &[u64; TABLE_LEN],
+        streams: &SymbolStreams<'_>,
+        first: usize,
+        count: usize,
+        out: &mut [u8; SYMBOL_ROOM],
+    ) {
+        decode_symbols_body(table, streams, first, count, out);
     }
 }
 

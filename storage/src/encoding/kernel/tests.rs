@@ -446,8 +446,8 @@ fn symbols_are_decoded_alike_by_every_instruction_set() {
                 // Bit by bit, with codes that were not put into a table.
                 let codes = code.symbol_bits();
                 let quarter = len.div_ceil(4);
-                for stream in 0..4 {
-                    let mut bit = starts[stream] * 8;
+                for (stream, start) in starts.into_iter().enumerate() {
+                    let mut bit = start * 8;
                     for place in (stream * quarter).min(len)..((stream + 1) * quarter).min(len) {
                         let next = (0..11).fold(0u16, |word, offset| {
                             let bit = bit + offset;
