@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType};
 use lynxstore::generate::{CPU_TAGS, CpuOptions, RowOrder, ValueKind};
 use lynxstore_storage::encoding::{
@@ -139,7 +139,8 @@ fn key_of(part: &RecordBatch) -> SeriesKey {
         let values = column.values().as_string::<i32>();
         column.key(0).map(|code| values.value(code).as_bytes().to_vec())
     };
-    SeriesKey::from_tags((0..CPU_TAGS.len()).map(value))
+    let values: Vec<Option<Vec<u8>>> = (0..CPU_TAGS.len()).map(value).collect();
+    SeriesKey::from_tags(values.iter().map(Option::as_deref))
 }
 
 /// Bits per value and G values a second of decoding, of vectors that are decoded alone.
