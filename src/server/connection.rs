@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 
 use super::stream::{Activity, KeepingBody, StreamTimes, TimedStream};
 use super::tls::Tls;
+use super::writer_thread::WriterThreads;
 
 /// Bytes that a connection buffers; at least those of a head.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
@@ -42,6 +43,8 @@ pub(super) struct Connections {
     pub(super) tls: Option<Arc<Tls>>,
     /// How many are open.
     pub(super) open: IntGauge,
+    /// For connections that write.
+    pub(super) writers: WriterThreads,
     pub(super) shutdown_grace: Duration,
 }
 
@@ -95,7 +98,7 @@ impl Connections {
                 let this_one = OpenConnection { activity: Arc::clone(&activity), end: Arc::clone(&end) };
                 open.by_id.lock().insert(id, this_one);
                 tokio::select! {
-                    () = this.serve_one(stream, activity, stop) => {}
+                    () = Arc::clone(&this).serve_one(stream, activity, stop) => {}
                     () = end.notified() => tracing::debug!("an idle connection was closed for a new one"),
                 }
                 open.by_id.lock().remove(&id);
@@ -112,9 +115,27 @@ impl Connections {
         }
     }
 
-    async fn serve_one(&self, stream: TcpStream, activity: Arc<Activity>, stop: watch::Receiver<bool>) {
+    async fn serve_one(self: Arc<Self>, stream: TcpStream, activity: Arc<Activity>, mut stop: watch::Receiver<bool>) {
         // Answers are small and written at once; waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
+        if self.tls.is_none() {
+            let thread = tokio::select! {
+                thread = tokio::time::timeout(self.times.idle_max, self.writers.thread_for(&stream)) => thread,
+                () = stopped(&mut stop) => return,
+            };
+            match thread {
+                Ok(Some(thread)) => {
+                    let serve = move |stream| async move { self.serve_stream(stream, activity, stop).await };
+                    return thread.serve(stream, serve).await;
+                }
+                Ok(None) => {}
+                Err(_) => return tracing::debug!("a connection ended without a request"),
+            }
+        }
+        self.serve_stream(stream, activity, stop).await;
+    }
+
+    async fn serve_stream(&self, stream: TcpStream, activity: Arc<Activity>, stop: watch::Receiver<bool>) {
         let stream = TimedStream::new(stream, self.times, Arc::clone(&activity));
         let Some(tls) = &self.tls else { return self.serve_http(stream, activity, stop).await };
         match tls.acceptor().accept(stream).await {

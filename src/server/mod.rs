@@ -1,7 +1,7 @@
 //! The HTTP server: Prometheus remote write and SQL in, rows and metrics out.
 //!
 //! HTTP/1.1 over tokio. Async workers only move bytes; decoding, commits and queries run on blocking threads behind
-//! gates, so that a flood of one kind of request neither starves the others nor grows without bound. Every limit of
+//! gates, or where a connection that writes has a thread of its own, so that a flood of one kind of request neither starves the others nor grows without bound. Every limit of
 //! [`ServerOptions`] is checked before what it bounds is allocated.
 //!
 //! Shutdown: no new connections, requests in flight finish within a grace period, then the database is flushed and
@@ -43,6 +43,7 @@ mod trace_export;
 mod trace_options;
 mod unread_body;
 mod upload;
+mod writer_thread;
 
 pub use crate::ingest::quota::TenantLimits;
 pub use auth::{Credentials, PASSWORD_BYTES_MAX, Role, TenantName, hash_password, hash_token, new_token};

@@ -100,6 +100,13 @@ pub struct ServerOptions {
     pub shutdown_grace: Duration,
 }
 
+impl ServerOptions {
+    /// Connections that have a thread of their own to write on: more than write at a time, since some wait for their sender.
+    pub(super) fn writer_threads(&self) -> usize {
+        2 * self.writes_max
+    }
+}
+
 impl Default for ServerOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -19,6 +19,7 @@ use super::negotiation::{UnsupportedMedia, check_remote_write, is_cross_origin};
 use super::response;
 use super::state::ServerState;
 use super::tenant::{Caller, Tenant};
+use super::writer_thread::run_blocking;
 use crate::ingest::prometheus::{Counts, DecodeError, RejectReason, Rejections, Version, WriteError, WriteOutcome};
 use crate::ingest::rejected::{Refusal, RejectedLog};
 
@@ -106,7 +107,7 @@ async fn write_body(
         }
         result
     };
-    match tokio::task::spawn_blocking(job).await {
+    match run_blocking(job).await {
         Ok(result) => {
             if let Ok(outcome) = &result {
                 *written = outcome.written;

@@ -19,6 +19,7 @@ use super::router::router;
 use super::state::ServerState;
 use super::stream::StreamTimes;
 use super::tls::{ClientAuth, Tls, TlsOptions};
+use super::writer_thread::WriterThreads;
 use crate::database::Database;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -65,7 +66,10 @@ impl Server {
             .enable_all()
             .thread_name("lynxstore-http")
             .thread_stack_size(THREAD_STACK_BYTES)
-            .max_blocking_threads((options.writes_max + options.statements_max + options.password_checks_max).max(4))
+            .max_blocking_threads(
+                options.writer_threads()
+                    + (options.writes_max + options.statements_max + options.password_checks_max).max(4),
+            )
             .build()
             .map_err(|error| Error::new(ErrorKind::Io, format!("cannot start the threads of the server: {error}")))?;
         Ok(Self { database, options: Arc::new(options), files, listener, local_addr, runtime })
@@ -100,6 +104,7 @@ impl Server {
             headers_max: options.headers_max,
             tls: tls.clone(),
             open: state.load.connections.clone(),
+            writers: WriterThreads::new(options.writer_threads()),
             shutdown_grace: options.shutdown_grace,
         };
         tracing::info!(address = %local_addr, tls = tls.is_some(), "serving");

@@ -16,6 +16,7 @@ use super::remote_write::{SERIES_RETRY, body_status, store_status};
 use super::response::{self, json_error};
 use super::state::ServerState;
 use super::tenant::Tenant;
+use super::writer_thread::run_blocking;
 use crate::ingest::rejected;
 use crate::ingest::rows::{RejectedRows, RowOutcome, RowReason, RowsError};
 
@@ -118,7 +119,7 @@ pub(super) async fn write_rows(
         note_rejected(&tenant, protocol, &outcome.rejected);
         Ok(outcome)
     };
-    match tokio::task::spawn_blocking(job).await {
+    match run_blocking(job).await {
         Ok(Ok(outcome)) => {
             state.metrics.count_rows(protocol, &outcome);
             Ok(outcome)

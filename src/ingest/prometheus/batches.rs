@@ -132,7 +132,7 @@ impl BatchSource<'_> {
         written: &mut Counts,
         rejections: &mut Rejections,
     ) -> Result<Vec<SeriesBatch>, DecodeError> {
-        let mut seen = Vec::new();
+        let (mut seen, mut series) = (Vec::new(), Vec::new());
         let mut keys = keys_of(occurrences);
         let (mut places, ends) = group_by_table(occurrences);
         let mut tables = Vec::with_capacity(ends.len());
@@ -146,7 +146,7 @@ impl BatchSource<'_> {
             if has_duplicates(of_table.iter().map(|place| occurrence(place).series.key_hash), &mut seen) {
                 of_table.sort_unstable_by(|a, b| occurrence(a).order(occurrence(b)));
             }
-            let mut builder = TableBuilder::new(self, &mut rows, of_table.len());
+            let mut builder = TableBuilder::new(self, &mut rows, &mut series);
             for of_series in of_table.chunk_by(|a, b| is_same_series(&occurrence(a).series, &occurrence(b).series)) {
                 let start = builder.row_count();
                 for occurrence in of_series.iter().map(occurrence) {
@@ -291,7 +291,7 @@ struct TableBuilder<'r, 'b> {
     /// Where the rows of the table start.
     first_row: usize,
     /// The place of an occurrence of each series with rows, and where its rows end, counted from the first of the table.
-    series: Vec<(u32, u32)>,
+    series: &'b mut Vec<(u32, u32)>,
     /// Rows of the table that are histograms, and the histograms; empty in nearly every table.
     histograms: Vec<(usize, &'r [u8])>,
     /// Rows of the table that have a start time, and these.
@@ -299,9 +299,10 @@ struct TableBuilder<'r, 'b> {
 }
 
 impl<'r, 'b> TableBuilder<'r, 'b> {
-    fn new(source: BatchSource<'r>, rows: &'b mut Rows, series_count: usize) -> Self {
+    /// `series` is memory to work with.
+    fn new(source: BatchSource<'r>, rows: &'b mut Rows, series: &'b mut Vec<(u32, u32)>) -> Self {
         let first_row = rows.times.len();
-        let series = Vec::with_capacity(series_count);
+        series.clear();
         Self { source, rows, first_row, series, histograms: Vec::new(), starts: Vec::new() }
     }
 
@@ -399,7 +400,7 @@ impl<'r, 'b> TableBuilder<'r, 'b> {
             return None;
         }
         let starts = std::iter::once(0).chain(self.series.iter().map(|(_, end)| *end));
-        let series = starts.zip(&self.series).map(|(start, &(place, end))| {
+        let series = starts.zip(self.series.iter()).map(|(start, &(place, end))| {
             let key = keys[place as usize].take().expect("an occurrence belongs to one table");
             SeriesRows { key, rows: start..end }
         });

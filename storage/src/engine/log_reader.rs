@@ -233,9 +233,9 @@ impl Intake<'_> {
             return Err(Error::Backpressure { used_bytes, limit_bytes: self.memory_bytes_max });
         }
         self.report.replayed_commits += 1;
-        for batch in &batches {
+        for (batch, found) in batches.iter().zip(&rows.find(&batches)) {
             self.report.replayed_rows += batch.row_count() as u64;
-            rows.apply(batch, &rows.find(batch), CommitSeq(lsn.0));
+            rows.apply(batch, found, CommitSeq(lsn.0));
         }
         Ok(())
     }

@@ -35,20 +35,23 @@ impl MemtableSet {
     /// Finds the series of a commit, so that this is done once, and outside of the lock under which commits are applied.
     pub(super) fn find(&self, batches: &[SeriesBatch]) -> FoundBatches {
         let memtable = self.active();
-        let series = batches.iter().map(|batch| memtable.find(batch)).collect();
+        let series = memtable.find(batches);
         FoundBatches { memtable, series }
     }
 
     /// Puts the rows of the next commit into the memtable and shows them.
     pub(super) fn apply(&self, batches: &[SeriesBatch], found: &FoundBatches) -> CommitSeq {
         self.current.apply(|active, seq| {
-            for (batch, series) in batches.iter().zip(&found.series) {
-                if std::ptr::eq(active, &*found.memtable) {
-                    active.apply(batch, series, seq);
-                } else {
-                    // A flush began meanwhile.
-                    active.apply(batch, &active.find(batch), seq);
-                }
+            let found_again;
+            let series = if std::ptr::eq(active, &*found.memtable) {
+                &found.series
+            } else {
+                // A flush began meanwhile.
+                found_again = active.find(batches);
+                &found_again
+            };
+            for (batch, series) in batches.iter().zip(series) {
+                active.apply(batch, series, seq);
             }
         })
     }

@@ -163,6 +163,12 @@ impl SeriesBuffer {
         self.state.lock().rows
     }
 
+    /// Number of batches in which rows of the series still stand.
+    #[cfg(test)]
+    pub(super) fn part_count(&self) -> usize {
+        self.state.lock().parts.len()
+    }
+
     /// Appends the rows up to commit `visible`, with those of `fields` that exist, as chunks in commit order.
     pub(crate) fn read(&self, visible: CommitSeq, fields: &[ColumnId], chunks: &mut Vec<ReadChunk>) {
         let mut state = self.state.lock();

@@ -17,6 +17,7 @@ use super::directory::MemoryDirectory;
 use super::series_buffer::SeriesBuffer;
 use super::shared_batch::Account;
 use super::table_rows::TableRows;
+use super::waiting_rows::Occasion;
 use crate::types::{CommitSeq, SeriesBatch, SeriesKey, TableId};
 
 /// Memory of a series beside its rows: skip-list node, buffers, cache entry. An estimate from the sizes of the types.
@@ -59,20 +60,40 @@ pub(crate) struct Memtable {
 }
 
 impl Memtable {
-    /// Finds the series of a batch. A series that is found stays.
-    pub(crate) fn find(&self, batch: &SeriesBatch) -> FoundSeries {
-        let rows =
-            self.table(batch.table).unwrap_or_else(|| Arc::clone(self.tables.write().entry(batch.table).or_default()));
+    /// Finds the series of the batches of a commit, batch by batch. A series that is found stays.
+    pub(crate) fn find(&self, batches: &[SeriesBatch]) -> Vec<FoundSeries> {
+        // The tables of a commit mostly have the same hosts, which came in the same order: the first series of a batch is
+        // looked for where the first one of the batch before stood.
+        let mut first = 0;
+        let rows = self.tables_of(batches);
+        batches.iter().zip(rows).map(|(batch, rows)| Self::find_in(rows, batch, &mut first)).collect()
+    }
+
+    fn find_in(rows: Arc<Mutex<TableRows>>, batch: &SeriesBatch, first: &mut u32) -> FoundSeries {
         let table = rows.lock();
-        let mut guess = 0;
+        let mut guess = *first;
         let find = |key| {
             let number = table.number(key, guess);
             guess = number.map_or(guess, |number| number + 1);
             number.unwrap_or(FoundSeries::NEW)
         };
-        let numbers = batch.series.iter().map(|group| &group.key).map(find).collect();
+        let numbers: Vec<u32> = batch.series.iter().map(|group| &group.key).map(find).collect();
         drop(table);
+        if let Some(number) = numbers.first().filter(|number| **number != FoundSeries::NEW) {
+            *first = *number;
+        }
         FoundSeries { rows, numbers }
+    }
+
+    /// The tables of batches, made where they are missing.
+    fn tables_of(&self, batches: &[SeriesBatch]) -> Vec<Arc<Mutex<TableRows>>> {
+        let tables = self.tables.read();
+        let known: Option<Vec<_>> = batches.iter().map(|batch| tables.get(&batch.table).map(Arc::clone)).collect();
+        drop(tables);
+        known.unwrap_or_else(|| {
+            let mut tables = self.tables.write();
+            batches.iter().map(|batch| Arc::clone(tables.entry(batch.table).or_default())).collect()
+        })
     }
 
     fn table(&self, table: TableId) -> Option<Arc<Mutex<TableRows>>> {
@@ -109,10 +130,10 @@ impl Memtable {
     }
 
     /// Puts the rows of a table that wait to their series; returns how many series it has.
-    fn settle(&self, table: TableId) -> usize {
+    fn settle(&self, table: TableId, occasion: Occasion) -> usize {
         self.table(table).map_or(0, |rows| {
             let mut rows = rows.lock();
-            rows.settle(&self.account);
+            rows.settle(occasion, &self.account);
             rows.series_count()
         })
     }
@@ -134,7 +155,7 @@ impl Memtable {
 
     /// The series of a table, sorted: at least those of every commit that was applied before the call.
     pub(crate) fn directory(&self, table: TableId) -> Arc<MemoryDirectory> {
-        let count = self.settle(table);
+        let count = self.settle(table, Occasion::Need);
         if count == 0 {
             return Arc::default();
         }
@@ -162,7 +183,7 @@ impl Memtable {
         table: TableId,
         prefix: &'a [u8],
     ) -> impl Iterator<Item = (SeriesKey, Arc<SeriesBuffer>)> + 'a {
-        self.settle(table);
+        self.settle(table, Occasion::Need);
         self.walk(table, prefix)
     }
 
@@ -178,11 +199,11 @@ impl Memtable {
             .map(|entry| (entry.key().series.clone(), Arc::clone(entry.value())))
     }
 
-    /// Every series, ordered by table and key.
+    /// Every series, ordered by table and key, for a flush.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (MemtableKey, Arc<SeriesBuffer>)> + '_ {
         let tables: Vec<_> = self.tables.read().keys().copied().collect();
         for table in tables {
-            self.settle(table);
+            self.settle(table, Occasion::Flush);
         }
         self.series.iter().map(|entry| (entry.key().clone(), Arc::clone(entry.value())))
     }
@@ -217,7 +238,7 @@ mod tests {
     }
 
     fn apply(memtable: &Memtable, batch: &SeriesBatch, seq: CommitSeq) {
-        memtable.apply(batch, &memtable.find(batch), seq);
+        memtable.apply(batch, &memtable.find(std::slice::from_ref(batch))[0], seq);
     }
 
     #[test]
@@ -316,6 +337,18 @@ mod tests {
     }
 
     #[test]
+    fn a_flush_of_few_rows_that_wait_copies_no_row_out_of_its_batch() {
+        let memtable = Memtable::default();
+        let commits = 4 * WAITING_ROWS_MAX as u64 + 1;
+        (1..=commits).for_each(|seq| write(&memtable, &[(seq, "a", seq as i64, 1), (seq, "b", seq as i64, 1)]));
+        assert_eq!(memtable.tables.read()[&TableId(1)].lock().waiting_rows(), 2);
+        for (key, buffer) in memtable.iter() {
+            assert_eq!(buffer.row_count() as u64, commits, "{key:?}");
+            assert_eq!(buffer.part_count(), 9, "{key:?}");
+        }
+    }
+
+    #[test]
     fn rows_that_wait_count_until_they_are_put_to_their_series() {
         let memtable = Memtable::default();
         let waiting_rows = || memtable.tables.read()[&TableId(1)].lock().waiting_rows();
@@ -323,9 +356,12 @@ mod tests {
         (1..=3).for_each(write);
         assert_eq!(waiting_rows(), 6);
         let bytes = memtable.bytes();
-        memtable.settle(TableId(1));
+        memtable.settle(TableId(1), Occasion::Need);
         assert_eq!(waiting_rows(), 0);
         assert!(memtable.bytes() < bytes, "there is room for more rows where they wait");
+        let settled = memtable.bytes();
+        memtable.settle(TableId(1), Occasion::Need);
+        assert_eq!(memtable.bytes(), settled);
         for seq in 4..=100 {
             write(seq);
             assert!(waiting_rows() < WAITING_ROWS_MAX);

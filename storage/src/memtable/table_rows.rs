@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use super::column_buffer::TypedArray;
 use super::series_buffer::SeriesBuffer;
 use super::shared_batch::{Account, ROWS_MIN, RowCommits, SharedBatch, is_worth_sharing};
-use super::waiting_rows::{WAITING_ROWS_MAX, WaitingRows, may_wait};
+use super::waiting_rows::{Occasion, WAITING_ROWS_MAX, WaitingRows, may_wait};
 use crate::types::{ColumnId, CommitSeq, SeriesBatch, SeriesKey};
 
 /// The series and the waiting rows of a table.
@@ -57,17 +57,17 @@ impl TableRows {
             batch.fields.iter().filter_map(|(id, array)| Some((*id, TypedArray::new(array)?))).collect();
         if batch.row_count() < WAITING_ROWS_MAX && !is_worth_sharing(batch, &fields) && may_wait(&fields) {
             if !self.waiting.has_fields(&fields) {
-                self.settle(account);
+                self.settle(Occasion::Need, account);
             }
             let before = self.waiting.byte_len();
             self.waiting.push(batch, series, &fields, seq);
             account.replace(before, self.waiting.byte_len());
             if self.waiting.len() >= WAITING_ROWS_MAX {
-                self.settle(account);
+                self.settle(Occasion::Full, account);
             }
             return;
         }
-        self.settle(account);
+        self.settle(Occasion::Need, account);
         let shared = is_worth_sharing(batch, &fields)
             .then(|| Arc::new(SharedBatch::new(&batch.times, &fields, RowCommits::One(seq), account)));
         let mut bytes = 0;
@@ -83,13 +83,14 @@ impl TableRows {
     }
 
     /// Puts the rows that wait to their series.
-    pub(super) fn settle(&mut self, account: &Arc<Account>) {
-        if self.waiting.is_empty() {
-            return;
-        }
+    pub(super) fn settle(&mut self, occasion: Occasion, account: &Arc<Account>) {
         let waiting_bytes = self.waiting.byte_len();
         let mut bytes = 0;
-        if self.waiting.len() < ROWS_MIN {
+        if self.waiting.is_empty() {
+            self.waiting = WaitingRows::default();
+        } else if self.waiting.len() < ROWS_MIN && occasion != Occasion::Flush {
+            // A batch of so few rows takes too much beside them. Before a flush it does not stay, and to put rows one by one
+            // would have each series copy all that it has in other batches first.
             let rows = self.waiting.take();
             let fields = typed(&rows.fields);
             for (row, (number, seq)) in rows.series.iter().zip(&rows.seqs).enumerate() {
@@ -97,7 +98,7 @@ impl TableRows {
                 bytes += buffer.append(&rows.times, &fields, row..row + 1, CommitSeq(seq.cast_unsigned()));
             }
         } else {
-            let rows = self.waiting.take_by_series();
+            let rows = self.waiting.take_by_series(self.series.len(), occasion);
             let commits = RowCommits::of(&rows.seqs.into());
             let shared = Arc::new(SharedBatch::new(&rows.times, &typed(&rows.fields), commits, account));
             let mut start = 0;
@@ -108,7 +109,7 @@ impl TableRows {
                 start = end;
             }
         }
-        account.replace(waiting_bytes, bytes);
+        account.replace(waiting_bytes, bytes + self.waiting.byte_len());
     }
 }
 

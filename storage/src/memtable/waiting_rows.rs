@@ -42,6 +42,17 @@ struct WaitingField {
     bits: Vec<u64>,
 }
 
+/// Why rows are put to their series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// There are enough of them. Their memory stays for as many again: to grow to that size costs more than the rows.
+    Full,
+    /// Somebody reads them, or rows come that cannot wait.
+    Need,
+    /// No row comes behind them.
+    Flush,
+}
+
 /// Rows that no longer wait.
 #[derive(Debug)]
 pub(super) struct GatheredRows {
@@ -82,15 +93,20 @@ impl WaitingRows {
 
     /// Whether rows with these fields, which may wait, fit to those that do.
     pub(super) fn has_fields(&self, fields: &BatchColumns<'_>) -> bool {
+        self.is_empty() || self.is_of(fields)
+    }
+
+    fn is_of(&self, fields: &BatchColumns<'_>) -> bool {
         let is_same = |(own, (id, array)): (&WaitingField, &(ColumnId, TypedArray<'_>))| {
             own.id == *id && own.field_type == array.field_type()
         };
-        self.is_empty() || self.fields.len() == fields.len() && self.fields.iter().zip(fields).all(is_same)
+        self.fields.len() == fields.len() && self.fields.iter().zip(fields).all(is_same)
     }
 
     /// Appends the rows of a batch whose series have the numbers `series`.
     pub(super) fn push(&mut self, batch: &SeriesBatch, series: &[u32], fields: &BatchColumns<'_>, seq: CommitSeq) {
-        if self.is_empty() {
+        if self.is_empty() && !self.is_of(fields) {
+            *self = Self::default();
             self.fields = fields
                 .iter()
                 .map(|(id, array)| WaitingField { id: *id, field_type: array.field_type(), bits: Vec::new() })
@@ -115,7 +131,10 @@ impl WaitingRows {
     fn reserve(&mut self, additional: usize) {
         let len = self.times.len();
         if self.times.capacity() - len < additional {
-            let capacity = (2 * self.times.capacity()).max(ROWS_RESERVED).max(len + additional);
+            // What comes when there are nearly enough rows has its place, and no more.
+            let doubled =
+                (2 * self.times.capacity()).clamp(ROWS_RESERVED, WAITING_ROWS_MAX.max(ROWS_RESERVED) + additional);
+            let capacity = doubled.max(len + additional);
             self.series.reserve_exact(capacity - len);
             self.times.reserve_exact(capacity - len);
             self.fields.iter_mut().for_each(|field| field.bits.reserve_exact(capacity - len));
@@ -137,28 +156,54 @@ impl WaitingRows {
         GatheredRows { series: rows.series, seqs, times: rows.times.into(), fields: fields.collect() }
     }
 
-    /// Takes all rows by series, those of a series in commit order.
-    pub(super) fn take_by_series(&mut self) -> GatheredRows {
-        let rows = std::mem::take(self);
-        // The place behind the series makes the order that of the commits.
-        let mut order: Vec<u64> =
-            (0_u64..).zip(&rows.series).map(|(row, series)| u64::from(*series) << 32 | row).collect();
-        order.sort_unstable();
-        let row = |place: &u64| *place as u32 as usize;
+    /// Takes all rows by series, those of a series in commit order; the table has so many series.
+    pub(super) fn take_by_series(&mut self, series_count: usize, occasion: Occasion) -> GatheredRows {
+        let order = by_series(&self.series, series_count);
+        let row = |place: &u32| *place as usize;
         let mut seq_of_row = Vec::with_capacity(order.len());
-        rows.marks.iter().for_each(|mark| seq_of_row.resize(mark.row_end as usize, mark.seq.0.cast_signed()));
+        self.marks.iter().for_each(|mark| seq_of_row.resize(mark.row_end as usize, mark.seq.0.cast_signed()));
         let gather = |bits: &[u64]| order.iter().map(|place| bits[row(place)]).collect();
-        GatheredRows {
-            series: order.iter().map(|place| (place >> 32) as u32).collect(),
+        let fields = self.fields.iter().map(|field| (field.id, array_of(field.field_type, gather(&field.bits))));
+        let gathered = GatheredRows {
+            series: order.iter().map(|place| self.series[row(place)]).collect(),
             seqs: order.iter().map(|place| seq_of_row[row(place)]).collect(),
-            times: order.iter().map(|place| rows.times[row(place)]).collect(),
-            fields: rows
-                .fields
-                .iter()
-                .map(|field| (field.id, array_of(field.field_type, gather(&field.bits))))
-                .collect(),
+            times: order.iter().map(|place| self.times[row(place)]).collect(),
+            fields: fields.collect(),
+        };
+        if occasion == Occasion::Full {
+            self.series.clear();
+            self.times.clear();
+            self.marks.clear();
+            self.fields.iter_mut().for_each(|field| field.bits.clear());
+        } else {
+            *self = Self::default();
         }
+        gathered
     }
+}
+
+/// The rows with these series in the order of their series, those of a series in their own order.
+fn by_series(series: &[u32], series_count: usize) -> Vec<u32> {
+    // A count per series costs less than to compare, unless there are far more series than rows.
+    if series_count > 4 * series.len() {
+        let mut order: Vec<u64> = (0_u64..).zip(series).map(|(row, series)| u64::from(*series) << 32 | row).collect();
+        order.sort_unstable();
+        return order.into_iter().map(|place| place as u32).collect();
+    }
+    let mut next = vec![0_u32; series_count + 1];
+    series.iter().for_each(|one| next[*one as usize + 1] += 1);
+    let mut end = 0;
+    for place in &mut next {
+        end += *place;
+        *place = end;
+    }
+    let mut order = vec![0; series.len()];
+    for (row, one) in (0..).zip(series) {
+        let place = &mut next[*one as usize];
+        order[*place as usize] = row;
+        *place += 1;
+    }
+    order
 }
 
 fn array_of(field_type: FieldType, bits: Vec<u64>) -> ArrayRef {
@@ -168,5 +213,19 @@ fn array_of(field_type: FieldType, bits: Vec<u64>) -> ArrayRef {
         FieldType::I64 => Arc::new(Int64Array::new(buffer.into(), None)),
         // Other types do not wait.
         _ => Arc::new(UInt64Array::new(buffer.into(), None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_put_by_series_in_their_own_order_however_many_series_there_are() {
+        let series = [3, 0, 3, 7, 0, 3];
+        for series_count in [8, 4 * series.len(), 4 * series.len() + 1, 1000] {
+            assert_eq!(by_series(&series, series_count), [1, 4, 0, 2, 5, 3]);
+        }
+        assert_eq!(by_series(&[], 0), [0; 0]);
     }
 }
