@@ -83,6 +83,7 @@ pub enum ManifestEdit {
 
 /// What stands in the file: an edit, or the ids that a rewritten manifest must not give out again.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "all but one entry of a file are edits")]
 pub(super) enum Entry {
     Edit(ManifestEdit),
     NextIds { table: TableId, segment: SegmentId, tombstone: TombstoneId },
