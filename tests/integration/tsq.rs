@@ -50,7 +50,8 @@ fn tsq_with_input(folder: &Path, args: &[&str], input: &str) -> Run {
 #[test]
 fn tiers_and_their_policy_are_shown() {
     let folder = scratch_dir();
-    let script = "CREATE TABLE t (time TIMESTAMP TIME, host TEXT TAG, value DOUBLE) WITH (hot_for = '36500d', cold = 'off');
+    let script =
+        "CREATE TABLE t (time TIMESTAMP TIME, host TEXT TAG, value DOUBLE) WITH (hot_for = '36500d', cold = 'off');
                   INSERT INTO t VALUES ('2026-01-01', 'a', 1.5), ('2026-01-02', 'a', 2.5);
                   ALTER TABLE t MOVE PARTITION '2026-01-01' TO 'warm';
                   .tiers
@@ -58,7 +59,14 @@ fn tiers_and_their_policy_are_shown() {
                   SELECT sum(value) FROM t;";
     let run = tsq_with_input(folder.path(), &["db"], script);
     let shown = &run.is_ok().stdout;
-    for part in ["t,2026-01-01T00:00:00Z,warm,1,", "\nt,hot,1,1,1,", "\nt,warm,1,1,1,", "cold = 'off'", "hot_for = '3153600000000000000ns'", "\n4.0\n"] {
+    for part in [
+        "t,2026-01-01T00:00:00Z,warm,1,",
+        "\nt,hot,1,1,1,",
+        "\nt,warm,1,1,1,",
+        "cold = 'off'",
+        "hot_for = '3153600000000000000ns'",
+        "\n4.0\n",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
 }

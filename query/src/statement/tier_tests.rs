@@ -24,7 +24,9 @@ fn a_moved_partition_gives_the_same_rows_and_the_statement_says_what_it_moved() 
     let (engine, query) = open(&dir);
     let run = |sql: &str| query.execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     run("CREATE TABLE cpu (time TIMESTAMP TIME, host TEXT TAG, usage DOUBLE, note TEXT)");
-    run("INSERT INTO cpu VALUES ('2026-01-01', 'a', 1.5, 'x'), ('2026-01-01 06:00', 'b', NULL, NULL), ('2026-01-02', 'a', 2.5, 'y')");
+    run(
+        "INSERT INTO cpu VALUES ('2026-01-01', 'a', 1.5, 'x'), ('2026-01-01 06:00:00', 'b', NULL, NULL), ('2026-01-02', 'a', 2.5, 'y')",
+    );
     let select = "SELECT time, host, usage, note FROM cpu ORDER BY time";
     let before = lines(&run(select));
     let moved = run("ALTER TABLE cpu MOVE PARTITION '2026-01-01 12:00:00' TO 'warm'");
