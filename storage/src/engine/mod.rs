@@ -45,6 +45,8 @@ mod memtable_set;
 #[allow(clippy::unwrap_used, reason = "a model that fails must say so")]
 pub mod model;
 #[cfg(test)]
+mod move_fault_tests;
+#[cfg(test)]
 mod move_tests;
 mod mover;
 mod open;

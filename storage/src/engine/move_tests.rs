@@ -20,7 +20,7 @@ thread_local! {
 }
 
 /// Three partitions of several runs.
-const ROWS: [Row; 6] = [
+pub(super) const ROWS: [Row; 6] = [
     ("a", 10, Some(1)),
     ("a", 20, Some(2)),
     ("a", 120, Some(3)),
@@ -29,12 +29,16 @@ const ROWS: [Row; 6] = [
     ("b", 220, None),
 ];
 
-fn try_open(io: &SimIo) -> Result<Engine> {
+pub(super) fn try_open(io: &SimIo) -> Result<Engine> {
     let options = EngineOptions { clock: || NOW_NS.get(), wal_file_bytes_max: 4 << 10, ..options() };
     Engine::open_with(Arc::new(io.clone()), Path::new("/db"), options)
 }
 
-fn filled(io: &SimIo) -> Engine {
+pub(super) fn set_now_ns(now_ns: i64) {
+    NOW_NS.set(now_ns);
+}
+
+pub(super) fn filled(io: &SimIo) -> Engine {
     NOW_NS.set(0);
     let engine = try_open(io).unwrap();
     let options = TableOptions { partition_ns: PARTITION_NS, ..TableOptions::default() };
@@ -46,17 +50,17 @@ fn filled(io: &SimIo) -> Engine {
     engine
 }
 
-fn table(engine: &Engine) -> Arc<TableSchema> {
+pub(super) fn table(engine: &Engine) -> Arc<TableSchema> {
     engine.table("public", "cpu").unwrap()
 }
 
-fn set_hot_for(engine: &Engine, age_ns: i64) {
+pub(super) fn set_hot_for(engine: &Engine, age_ns: i64) {
     let change = TierChange { hot_for_ns: Some(Setting::Set(age_ns)), ..TierChange::default() };
     engine.alter_table(table(engine).id, &TableChange::SetTiers { change }).unwrap();
 }
 
 /// Partition and tier of each section.
-fn layout(engine: &Engine) -> Vec<(i64, Tier)> {
+pub(super) fn layout(engine: &Engine) -> Vec<(i64, Tier)> {
     let mut sections: Vec<_> = engine
         .segments()
         .iter()
