@@ -8,7 +8,7 @@ use super::history::{self, Before, History};
 use super::ledger::{self, WRITERS};
 use crate::engine::{Ack, Engine, EngineOptions, TaskKind};
 use crate::snapshot::{Snapshot, TagFilter, TagTerm};
-use crate::types::{SegmentId, TimeRange};
+use crate::types::{SegmentId, Tier, TimeRange};
 
 const READERS: u64 = 2;
 
@@ -101,10 +101,11 @@ fn round(seed: u64) {
             let rng = rng();
             scope.spawn(move || round.read(rng));
         }
-        let (flushing, maintaining, deleting) = (rng(), rng(), rng());
+        let (flushing, maintaining, deleting, moving) = (rng(), rng(), rng(), rng());
         scope.spawn(move || round.flush(flushing));
         scope.spawn(move || round.maintain(maintaining));
         scope.spawn(move || round.delete(deleting));
+        scope.spawn(move || round.move_partitions(moving));
         let written: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         is_over.store(true, Ordering::SeqCst);
         written.into_iter().for_each(|written| written.unwrap());
@@ -113,6 +114,7 @@ fn round(seed: u64) {
     let stats = engine.stats();
     let did = |kind: TaskKind| engine.tasks().iter().any(|task| task.kind == kind && task.error.is_none());
     assert!(stats.flushes > 3 && stats.compactions > 0 && did(TaskKind::Retention), "{stats:?}");
+    assert!(did(TaskKind::Move), "{stats:?}");
     assert!(rechecks.load(Ordering::SeqCst) > 3 && deletes.load(Ordering::SeqCst) > 3);
     settle(engine, &history, dir.path());
 }
@@ -195,6 +197,23 @@ impl Round<'_> {
             match rng.below(3) {
                 0 => self.engine.compact().unwrap(),
                 _ => self.engine.maintain().unwrap(),
+            }
+            rng.pause(20_000);
+        }
+    }
+
+    fn move_partitions(&self, mut rng: Rng) {
+        let _end = EndOnPanic(self.is_over);
+        while self.goes_on() {
+            let sections: Vec<_> = self.engine.segments().into_iter().flat_map(|segment| segment.sections).collect();
+            if !sections.is_empty() {
+                let section = sections[rng.below(sections.len() as u64) as usize];
+                let tier = [Tier::Warm, Tier::Hot][rng.below(2) as usize];
+                match self.engine.move_partition(section.table, section.partition_start_ns, tier) {
+                    Ok(_) => {}
+                    // Its rows expired, or were deleted, meanwhile.
+                    Err(error) => assert!(error.to_string().contains("no rows"), "{error}"),
+                }
             }
             rng.pause(20_000);
         }
