@@ -159,8 +159,8 @@ impl SeriesGroups {
             picks.push((place.part as usize, states.len()));
             states.push(place.state);
         }
-        let parts = self.parts.iter().zip(&states).filter(|(_, states)| states.len() == places.len());
-        if let Some((part, states)) = parts.last() {
+        let mut alone = self.parts.iter().zip(&states).filter(|(_, states)| states.len() == places.len());
+        if let Some((part, states)) = alone.next() {
             return Ok(part.states.finish_one(output, states));
         }
         let parts = self.parts.iter().zip(&states);

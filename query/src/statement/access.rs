@@ -38,11 +38,14 @@ pub(super) fn may_name(options: &QueryOptions, namespace: &str) -> bool {
 }
 
 /// Whether statements may say where cold rows go: the database writes there with rights of its own, which are not those of
-/// one tenant.
+/// one tenant. Nobody may yet: a location that is taken and never written to would be a promise.
 pub(super) fn check_cold_access(options: &QueryOptions, cold: &Setting<String>) -> Result<()> {
     if options.namespace_access == NamespaceAccess::Own && matches!(cold, Setting::Set(_)) {
         let what = "the option 'cold', which is for those who may name every namespace,".to_owned();
         return Err(Error::AccessDenied { what, needs: StatementAccess::Admin.name() });
+    }
+    if matches!(cold, Setting::Set(_)) {
+        return Err(Error::unsupported("a location of cold partitions in this version: leave out the option 'cold'"));
     }
     Ok(())
 }

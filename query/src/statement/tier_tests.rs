@@ -55,8 +55,9 @@ fn policies_are_changed_together_and_survive_a_reopen() {
     run("CREATE TABLE t (time TIMESTAMP TIME, v DOUBLE) WITH (hot_for = '7d', warm_for = '90d', drop_after = '5y')");
     // Each alone would make warm_for shorter than hot_for.
     run("ALTER TABLE t SET (hot_for = '100d', warm_for = '1y')");
-    run("ALTER DATABASE SET (cold = 's3://bucket/all')");
-    run("ALTER NAMESPACE public SET (cold = 's3://bucket/public')");
+    run("CREATE TABLE u (time TIMESTAMP TIME, v DOUBLE)");
+    run("ALTER DATABASE SET (hot_for = '30d')");
+    run("ALTER NAMESPACE public SET (hot_for = '20d')");
     engine.close().unwrap();
     drop((query, engine));
     let (engine, query) = open(&dir);
@@ -65,9 +66,12 @@ fn policies_are_changed_together_and_survive_a_reopen() {
     let policy = engine.tier_policy(&table);
     assert_eq!(policy.hot_for_ns, Setting::Set(100 * DAY_NS));
     assert_eq!(policy.warm_for_ns, Setting::Set(365 * DAY_NS));
-    assert_eq!(policy.cold, Setting::Set("s3://bucket/public".into()));
-    query.execute("ALTER NAMESPACE public RESET (cold)").unwrap();
-    assert_eq!(engine.tier_policy(&table).cold, Setting::Set("s3://bucket/all".into()));
+    let other = engine.table("public", "u").unwrap();
+    assert_eq!(engine.tier_policy(&other).hot_for_ns, Setting::Set(20 * DAY_NS));
+    query.execute("ALTER NAMESPACE public RESET (hot_for)").unwrap();
+    assert_eq!(engine.tier_policy(&other).hot_for_ns, Setting::Set(30 * DAY_NS));
+    let refused = query.execute("ALTER DATABASE SET (cold = 's3://bucket/all')").unwrap_err();
+    assert!(refused.to_string().contains("leave out the option 'cold'"), "{refused}");
 }
 
 #[test]
