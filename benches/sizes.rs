@@ -7,6 +7,7 @@
 //! `LYNX_NAB_DIR` may name a directory with the files of the Numenta Anomaly Benchmark (`data/` of github.com/numenta/NAB): a
 //! folder per kind, CSV files of `timestamp,value`. Only the values count, as `f64`, a series per file: vectors of this
 //! store beside Gorilla, Parquet with ZSTD, and pco.
+#![allow(clippy::unwrap_used)] // A benchmark that cannot go on has nothing better to do than to stop.
 
 mod support;
 
