@@ -45,7 +45,7 @@ pub(super) fn check_cold_access(options: &QueryOptions, cold: &Setting<String>) 
         return Err(Error::AccessDenied { what, needs: StatementAccess::Admin.name() });
     }
     if matches!(cold, Setting::Set(_)) {
-        return Err(Error::unsupported("a location of cold partitions in this version: leave out the option 'cold'"));
+        return Err(Error::plan("this version cannot write cold partitions: leave out the option 'cold'"));
     }
     Ok(())
 }

@@ -135,7 +135,7 @@ fn a_partition_is_moved_by_hand_and_back() {
     assert_eq!(read(&engine.snapshot()), expected(&rows));
     for (id, time_ns, tier, part) in [
         (id, 5_000, Tier::Warm, "no rows"),
-        (id, 0, Tier::Cold, "no cold location"),
+        (id, 0, Tier::Cold, "cannot write cold partitions"),
         (TableId(99), 0, Tier::Warm, "not exist"),
     ] {
         let error = engine.move_partition(id, time_ns, tier).unwrap_err();

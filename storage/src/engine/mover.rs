@@ -103,6 +103,7 @@ impl Core {
         };
         // Rows in memory belong to the partition too.
         self.flush()?;
+        self.store.check_move(table.id, time_ns, tier)?;
         self.tasks.run_with_progress(TaskKind::Move, |report| {
             let moved = self.store.move_by_hand(table.id, time_ns, tier, &|so_far| {
                 report(TaskResult { bytes_in: so_far.bytes_in, bytes_out: 0, rows: so_far.rows_in });

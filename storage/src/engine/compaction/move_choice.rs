@@ -109,11 +109,8 @@ pub(super) fn choose_by_hand(
             schema.name
         )));
     }
-    if tier == Tier::Cold && state.tier_policy(schema).cold.value().is_none() {
-        return Err(Error::invalid(format!(
-            "table '{}' has no cold location: ALTER TABLE ... SET (cold = 's3://bucket/prefix') first",
-            schema.name
-        )));
+    if tier == Tier::Cold {
+        return Err(Error::invalid("this version cannot write cold partitions: move it to 'warm'"));
     }
     let is_there = held.coldest == tier && held.first_order == held.last_order && (tier == Tier::Hot || !held.has_hot);
     Ok((!is_there).then(|| CompactionChoice::of(key, table, *held, tier)))

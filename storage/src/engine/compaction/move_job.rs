@@ -49,6 +49,17 @@ impl Store {
         moved.map(|moved| Some(moved.unwrap_or_default()))
     }
 
+    /// Whether a move by hand can begin: what cannot is a mistake of who asks, and no work that failed.
+    ///
+    /// # Errors
+    /// As [`choose_by_hand`].
+    pub(in crate::engine) fn check_move(&self, table: TableId, time_ns: i64, tier: Tier) -> Result<()> {
+        let manifest = self.manifest.lock();
+        let (state, version) = (manifest.state(), self.memtables.version());
+        let is_readable = |segment: &SegmentMeta| version.segments.contains_key(&segment.id);
+        choose_by_hand(state, table, partition_key(state, table, time_ns)?, tier, &is_readable).map(drop)
+    }
+
     /// Moves the partition of a table that holds `time_ns`, whatever its age; nothing when all of it is there.
     ///
     /// # Errors
