@@ -17,7 +17,7 @@ use crate::types::{Tier, TimeRange};
 const SEQUENCES: u64 = 100;
 
 /// Calls to the disk of a move and what goes before it; a fault beyond them finds nothing to do.
-const CALLS: u64 = 90;
+const CALLS: u64 = 45;
 
 const HOSTS: [&str; 3] = ["a", "b", "c"];
 
